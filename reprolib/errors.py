@@ -1,0 +1,30 @@
+"""The one error a person sees: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake that the person at the keyboard can mend; the command line prints it and exits with 2.
+
+    Args:
+        what: what is wrong, in words ("not an image").
+        where: the file, option or key it was found in.
+        fix: what to do about it.
+    """
+
+    def __init__(self, what: str, *, where: object = None, fix: str | None = None):
+        self.what, self.where, self.fix = what, where, fix
+        place = f" ({where})" if where is not None else ""
+        advice = f": {fix}" if fix else ""
+        super().__init__(f"{what}{place}{advice}")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that does not exist, with the nearest one that does."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    fix = f"did you mean '{near[0]}'? known: {', '.join(known)}" if near else f"known: {', '.join(known)}"
+    return UserError(f"unknown {kind} '{name}'", fix=fix)

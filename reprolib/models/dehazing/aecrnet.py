@@ -1,0 +1,150 @@
+"""AECR-Net: Contrastive Learning for Compact Single Image Dehazing (Wu et al., CVPR 2021).
+
+The released network is followed where the paper is silent: one feature-attention block is applied six times and one
+deformable layer twice (only sharing gives the paper's 2.61M), a FastDeconv layer comes first, the output is a tanh.
+Every other layer has PyTorch's default initialisation. Input and target are RGB in [0, 1], not normalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reprolib.models import System
+from reprolib.models.layers.attention import FABlock
+from reprolib.models.layers.deconvolution import FastDeconv
+from reprolib.models.layers.deformable import ModulatedDeformConv2d
+
+MIXES = ("mixup", "skip", "none")
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "table2/base": {"dfe": False, "mix": "none"},
+    "table2/base+mixup": {"dfe": False},
+    "table2/base+dfe": {"mix": "none"},
+    "table2/base+dfe+sc": {"mix": "skip"},
+    "table2/base+dfe+mixup": {},
+    "table2/base+dfe+mixup+cr*": {},
+    "table2/ours": {},
+}
+"""Options of the network in each row of Table 2; the last three differ in the loss only."""
+
+
+class Mix(nn.Module):
+    """f = sigma(theta) * encoder + (1 - sigma(theta)) * decoder (slides, Figure 4)."""
+
+    def __init__(self, start: float):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([start]))
+
+    @property
+    def factor(self) -> Tensor:
+        """Share of the encoder, in (0, 1)."""
+        return self.w.sigmoid()
+
+    def forward(self, encoder: Tensor, decoder: Tensor) -> Tensor:
+        return self.factor * encoder + (1 - self.factor) * decoder
+
+
+class Skip(nn.Module):
+    """Plain addition: the 'SC' row of Table 2."""
+
+    def forward(self, encoder: Tensor, decoder: Tensor) -> Tensor:
+        return encoder + decoder
+
+
+class NoMix(nn.Module):
+    """No connection from encoder to decoder."""
+
+    def forward(self, encoder: Tensor, decoder: Tensor) -> Tensor:
+        return decoder
+
+
+class DFE(nn.Module):
+    """Dynamic feature enhancement: one deformable layer (slides, Figure 5)."""
+
+    def __init__(self, channels: int, operator: str):
+        super().__init__()
+        self.dcn = ModulatedDeformConv2d(channels, operator=operator)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.dcn(x_BCHW)
+
+
+class AECRNet(nn.Module):
+    """Autoencoder-like dehazing network.
+
+    Args:
+        width: channels at full resolution; 64 in the paper, doubled at each of the two downsamplings.
+        blocks: how often the shared feature-attention block is applied.
+        dfe: apply the shared deformable layer twice after the blocks; without it the blocks feed the decoder.
+        mix: how encoder features join the decoder at 1/4 and 1/2 resolution.
+        deconv: begin with FastDeconv.
+        operator: whose deformable convolution runs; 'torchvision' is the reference for timing.
+
+    Shape:
+        B3HW in [0, 1] to B3HW in (-1, 1); height and width multiples of 4.
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 6, *, dfe: bool = True, mix: str = "mixup", deconv: bool = True,
+                 operator: str = "ours"):
+        super().__init__()
+        if mix not in MIXES:
+            raise ValueError(f"mix must be one of {MIXES}, not '{mix}'")
+        self.blocks = blocks
+        self.deconv = FastDeconv(3, 3) if deconv else nn.Identity()
+        self.down1 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), nn.ReLU())
+        self.down2 = nn.Sequential(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.ReLU())
+        self.down3 = nn.Sequential(nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1), nn.ReLU())
+        self.block = FABlock(4 * width)
+        self.dcn_block = DFE(4 * width, operator) if dfe else None
+        self.mix1 = self._mix(mix, -1.0)
+        self.up1 = self._up(4 * width, 2 * width)
+        self.mix2 = self._mix(mix, -0.6)
+        self.up2 = self._up(2 * width, width)
+        self.up3 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh())
+
+    def forward(self, hazy_B3HW: Tensor) -> Tensor:
+        x1 = self.down1(self.deconv(hazy_B3HW))
+        x2 = self.down2(x1)
+        x3 = self.down3(x2)
+        y = x3
+        for _ in range(self.blocks):
+            y = self.block(y)
+        if self.dcn_block is not None:
+            y = self.dcn_block(self.dcn_block(y))
+        y = self.up1(self.mix1(x3, y))
+        return self.up3(self.up2(self.mix2(x2, y)))
+
+    def mixing_factors(self) -> dict[str, float]:
+        """The learned shares of the encoder; empty without mixup."""
+        mixes = {"mix1": self.mix1, "mix2": self.mix2}
+        return {name: mix.factor.item() for name, mix in mixes.items() if isinstance(mix, Mix)}
+
+    @staticmethod
+    def _mix(kind: str, start: float) -> nn.Module:
+        return Mix(start) if kind == "mixup" else Skip() if kind == "skip" else NoMix()
+
+    @staticmethod
+    def _up(channels: int, out: int) -> nn.Module:
+        return nn.Sequential(nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1), nn.ReLU())
+
+
+def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Key names of the authors' checkpoint to ours; their trainer calls the mixers mix4 and mix5."""
+    renamed = {"mix4.w": "mix1.w", "mix5.w": "mix2.w"}
+    return {renamed.get(key, key): value for key, value in state.items()}
+
+
+SYSTEM = System(
+    name="aecrnet",
+    label="AECR-Net (Ours)",
+    task="dehazing",
+    build=AECRNet,
+    source="Wu et al., Contrastive Learning for Compact Single Image Dehazing, CVPR 2021; layout of the released code",
+    paper_params="2.61M",
+    multiple=4,
+    importer=from_official,
+)

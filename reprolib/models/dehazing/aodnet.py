@@ -1,0 +1,45 @@
+"""AOD-Net: All-in-One Dehazing Network (Li et al., ICCV 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reprolib.models import System
+
+
+class AODNet(nn.Module):
+    """Five small convolutions estimate K; the picture is J = ReLU(K x - K + 1) (equation 4, b = 1).
+
+    The layout has no size to reduce. ReLU after every convolution, as published.
+
+    Shape:
+        B3HW in [0, 1] to B3HW, non-negative.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.e_conv1 = nn.Conv2d(3, 3, 1)
+        self.e_conv2 = nn.Conv2d(3, 3, 3, padding=1)
+        self.e_conv3 = nn.Conv2d(6, 3, 5, padding=2)
+        self.e_conv4 = nn.Conv2d(6, 3, 7, padding=3)
+        self.e_conv5 = nn.Conv2d(12, 3, 3, padding=1)
+
+    def forward(self, hazy_B3HW: Tensor) -> Tensor:
+        x1 = F.relu(self.e_conv1(hazy_B3HW))
+        x2 = F.relu(self.e_conv2(x1))
+        x3 = F.relu(self.e_conv3(torch.cat((x1, x2), 1)))
+        x4 = F.relu(self.e_conv4(torch.cat((x2, x3), 1)))
+        k = F.relu(self.e_conv5(torch.cat((x1, x2, x3, x4), 1)))
+        return F.relu(k * hazy_B3HW - k + 1)
+
+
+SYSTEM = System(
+    name="aodnet",
+    label="AOD-Net",
+    task="dehazing",
+    build=AODNet,
+    source="Li et al., AOD-Net: All-in-One Dehazing Network, ICCV 2017",
+    paper_params="0.002M",
+)

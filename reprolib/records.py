@@ -1,0 +1,102 @@
+"""Records: measured numbers with everything needed to trust and repeat them.
+
+One JSON file per experiment under `results/<profile>/records/`. A record never holds a time of day or a duration, so
+that measuring the same thing twice gives the same bytes; what a run cost stands beside it in `results/<profile>/cost/`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from reprolib.errors import UserError
+from reprolib.files import write_text
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measured number."""
+
+    profile: str
+    experiment: str
+    system: str
+    rows: tuple[str, ...]
+    """Rows of the paper's tables that the experiment stands for, e.g. ('table1/aecrnet', 'table2/ours')."""
+    dataset: str
+    metric: str
+    unit: str
+    value: float | None
+    """None unless status is 'ok'."""
+    protocol: str
+    """How the metric is computed; a name of `reprolib.metrics.quality.PROTOCOLS`."""
+    n: int
+    """Images measured."""
+    seed: int
+    status: str = "ok"
+    """'ok', 'collapsed' (constant output) or 'non-finite'."""
+    input_value: float | None = None
+    """The same metric of the unprocessed input."""
+    reduced: bool = False
+    """True if the network was smaller than the published one."""
+    network: Mapping[str, Any] = field(default_factory=dict)
+    """Options that differ from full size."""
+    params: int = 0
+    """Learned scalars of the full-size network."""
+    params_built: int = 0
+    """Learned scalars of the network that was measured."""
+    steps: int = 0
+    batch: int = 0
+    crop: int = 0
+    precision: str = "32-true"
+    checkpoint: str = "best on validation"
+    """Which weights were measured: 'best on validation', 'last', 'published', 'none' (nothing to train)."""
+    features: str | None = None
+    """Feature extractor of the contrastive term, if any."""
+    note: str = ""
+    data_hash: str = ""
+    """Over the decoded test pixels."""
+    code_hash: str = ""
+    """Over the modules that made it."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        finite = self.value is not None and math.isfinite(self.value)
+        if finite != (self.status == "ok"):
+            raise ValueError(f"{self.experiment}/{self.metric}: status '{self.status}' with value {self.value}")
+
+
+def records_folder(profile: str, root: Path = Path()) -> Path:
+    """Where a profile's records lie."""
+    return root / "results" / profile / "records"
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write records atomically, as sorted JSON."""
+    rows = [asdict(r) for r in records]
+    write_text(path, json.dumps(rows, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_file(path: Path) -> list[Record]:
+    """Records of one file.
+
+    Raises:
+        UserError: the file is not a list of records.
+    """
+    known = {f.name for f in fields(Record)}
+    try:
+        rows = json.loads(path.read_text())
+        wrong = [sorted(set(row) - known) for row in rows if set(row) - known]
+        if wrong:
+            raise ValueError(f"unknown fields {wrong[0]}")
+        return [Record(**{**row, "rows": tuple(row["rows"])}) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"not a file of records: {error}", where=path, fix="delete it and run `dvc repro`") from error
+
+
+def read_records(profile: str, root: Path = Path()) -> list[Record]:
+    """All records of a profile, ordered by experiment; empty if nothing was measured."""
+    return [r for path in sorted(records_folder(profile, root).glob("*.json")) for r in read_file(path)]

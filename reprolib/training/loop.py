@@ -1,0 +1,200 @@
+"""One training loop for every task: steps, schedule, validation, checkpoints, and resuming after a kill.
+
+Nothing here is drawn from a running random stream: the batch of a step, the samples of its contrast and the learning
+rate are functions of (seed, step). The state of a run is therefore the weights, the optimisers' moments, the step and
+the global random state, and a resumed run is bit-identical to an unbroken one on the same CPU.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Task as BarTask
+from rich.text import Text
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset
+
+from reprolib.errors import UserError
+from reprolib.experiment import Experiment
+from reprolib.files import write_atomically, write_text
+
+LOG_ROWS = 500
+"""A log holds at most about this many rows, however long the run."""
+
+
+class Task(Protocol):
+    """What a task brings to the loop."""
+
+    networks: Mapping[str, nn.Module]
+    """Everything with weights that are trained."""
+    optimisers: Mapping[str, Optimizer]
+
+    def step(self, fabric: Fabric, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
+        """One optimisation step; returns detached terms, 'loss' among them."""
+
+    def validate(self) -> float:
+        """Score on the validation split; higher is better."""
+
+    def observe(self) -> dict[str, float]:
+        """Further values worth a column in the log."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is kept of the run."""
+
+
+@dataclass
+class Progressed:
+    """How far a run is: all that is needed beside weights and moments to go on."""
+
+    step: int = 0
+    best: float = -math.inf
+    best_step: int = 0
+    seconds: float = 0.0
+    log: list[dict[str, float]] = field(default_factory=list)
+
+
+def cosine(step: int, steps: int) -> float:
+    """Factor on the learning rate: from 1 at step 0 to 0 at `steps` (half a cosine, as AECR-Net's schedule)."""
+    return 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+
+def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, state: Path, keep: Path,
+        workers: int = 0, code: str = "") -> Progressed:
+    """Train until `experiment.steps`, continuing from `state` if it is there.
+
+    Args:
+        task: networks, optimisers and one step.
+        batches: `batches[step]` is the batch of that step.
+        state: file of the resumable state; written atomically every `save_every` steps, removed at the end.
+        keep: folder that receives last.safetensors, best.safetensors and log.csv.
+        code: hash of the code; a state of other code or another experiment is refused.
+
+    Raises:
+        UserError: the loss is no longer finite; or `state` belongs to another run.
+    """
+    rates = {name: [g["lr"] for g in o.param_groups] for name, o in task.optimisers.items()}
+    at = _load(state, task, experiment, code) if state.is_file() else Progressed()
+    loader = DataLoader(batches, batch_size=None, sampler=range(at.step, experiment.steps), num_workers=workers,
+                        pin_memory=fabric.device.type == "cuda")
+    every = max(1, experiment.steps // LOG_ROWS)
+    careful = 1 if fabric.device.type == "cpu" else every
+    started, before = time.perf_counter(), at.seconds
+    with _progress() as bar:
+        line = bar.add_task(experiment.id, total=experiment.steps, completed=at.step, loss="")
+        for step, batch in zip(range(at.step, experiment.steps), loader, strict=True):
+            _set_rates(task, rates, cosine(step, experiment.steps))
+            batch = fabric.to_device(batch)
+            generator = torch.Generator().manual_seed(_mix(experiment.seed, step))
+            terms = task.step(fabric, batch, generator)
+            at.step, last = step + 1, step + 1 == experiment.steps
+            saving = at.step % experiment.save_every == 0 or last
+            if step % careful == 0 or saving:
+                _require_finite(terms, at.step, state)
+            if step % every == 0 or last:
+                lr = next(iter(task.optimisers.values())).param_groups[0]["lr"]
+                row = {"step": float(at.step), "lr": lr, **{k: v.item() for k, v in terms.items()}, **task.observe()}
+                at.log.append(row)
+                bar.update(line, loss=f"loss {row['loss']:.4f}")
+            if at.step % experiment.validate_every == 0 or last:
+                score = task.validate()
+                if score > at.best:
+                    at.best, at.best_step = score, at.step
+                    _keep_weights(keep / "best.safetensors", task)
+                at.log[-1]["validation"] = score
+            at.seconds = before + time.perf_counter() - started
+            if saving and not last:
+                _save(state, task, at, experiment, code)
+            bar.update(line, completed=at.step)
+    _keep_weights(keep / "last.safetensors", task)
+    write_text(keep / "log.csv", _csv(at.log))
+    state.unlink(missing_ok=True)
+    return at
+
+
+def _mix(seed: int, step: int) -> int:
+    """One 64-bit seed out of two numbers."""
+    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63
+
+
+def _set_rates(task: Task, rates: Mapping[str, list[float]], factor: float) -> None:
+    for name, optimiser in task.optimisers.items():
+        for group, rate in zip(optimiser.param_groups, rates[name], strict=True):
+            group["lr"] = rate * factor
+
+
+def _require_finite(terms: Mapping[str, Tensor], step: int, state: Path) -> None:
+    if math.isfinite(terms["loss"].item()):
+        return
+    words = ", ".join(f"{k} {v.item():g}" for k, v in terms.items())
+    good = f"the last good state is {state}" if state.is_file() else "no good state was saved yet"
+    raise UserError(f"the loss is not finite at step {step}: {words}", where=good,
+                    fix="lower learning_rate or set clip, then train again")
+
+
+def _save(path: Path, task: Task, at: Progressed, experiment: Experiment, code: str) -> None:
+    state = {
+        "fingerprint": experiment.fingerprint,
+        "code": code,
+        "networks": {k: m.state_dict() for k, m in task.networks.items()},
+        "optimisers": {k: o.state_dict() for k, o in task.optimisers.items()},
+        "random": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
+        "at": vars(at),
+    }
+    write_atomically(path, lambda stream: torch.save(state, stream))
+
+
+def _load(path: Path, task: Task, experiment: Experiment, code: str) -> Progressed:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError("not a training state", where=path, fix="delete it to train from the start") from error
+    if (state.get("fingerprint"), state.get("code")) != (experiment.fingerprint, code):
+        raise UserError("this training state belongs to other settings or other code", where=path,
+                        fix="delete it, or train without --resume, to start anew")
+    for name, network in task.networks.items():
+        network.load_state_dict(state["networks"][name])
+    for name, optimiser in task.optimisers.items():
+        optimiser.load_state_dict(state["optimisers"][name])
+    torch.set_rng_state(state["random"]["cpu"])
+    if state["random"]["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["random"]["cuda"][: torch.cuda.device_count()])
+    return Progressed(**state["at"])
+
+
+def _keep_weights(path: Path, task: Task) -> None:
+    from safetensors.torch import save
+
+    payload = save({k: v.detach().cpu().contiguous() for k, v in task.weights().items()})
+    write_atomically(path, lambda stream: stream.write(payload))
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    columns = list(dict.fromkeys(k for row in rows for k in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows({k: f"{v:.8g}" for k, v in row.items()} for row in rows)
+    return text.getvalue()
+
+
+class _Rate(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: BarTask) -> Text:
+        return Text(f"{task.speed:.1f} step/s" if task.speed else "")
+
+
+def _progress() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(),
+                    TextColumn("{task.fields[loss]}"), speed_estimate_period=30)
