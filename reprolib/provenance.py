@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import platform
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -88,10 +87,3 @@ def _imports(path: Path) -> tuple[str, ...]:
             names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
     return tuple(n for n in names if n.startswith("reprolib."))
 
-
-def stage_entries(stage: str, systems: Iterable[str]) -> list[str]:
-    """Dotted modules at which a stage's code starts, given the systems that it runs."""
-    from reprolib.models import module_of
-
-    starts = {"train": ["reprolib.training.dehazing"], "evaluate": ["reprolib.evaluation"]}
-    return [*starts[stage], *(module_of(s) for s in systems)]

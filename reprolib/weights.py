@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import pickle
 import sys
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -152,7 +153,8 @@ def _read_mat(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about pickle versions; what matters is said by the error
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:  # names a class that weights_only does not know, or is not a torch file at all
         with path.open("rb") as stream:
             return _read_zip(stream) if zipfile.is_zipfile(stream) else _read_legacy(stream)
@@ -164,11 +166,10 @@ def _tensors(content: Any) -> dict[str, Tensor]:
         return _module_tensors(content, "")
     if not isinstance(content, Mapping):
         return {}
-    named = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    if named:
-        return named
-    inner = next((content[key] for key in OUTER_KEYS if isinstance(content.get(key), Mapping | Stub)), None)
-    return _tensors(inner)
+    for key in OUTER_KEYS:  # first, because a step counter beside the weights may be a tensor too
+        if isinstance(content.get(key), Mapping | Stub) and (inner := _tensors(content[key])):
+            return inner
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def _module_tensors(module: Stub, prefix: str) -> dict[str, Tensor]:
@@ -190,7 +191,7 @@ class Stub:
         return super().__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
+        """Ignores what it is called with."""
 
     def __setstate__(self, state: Any) -> None:
         fields = state[0] if isinstance(state, tuple) and state else state  # (fields, slots)
@@ -299,7 +300,7 @@ def _read_zip(stream: IO[bytes]) -> Any:
 
 
 def _read_legacy(stream: IO[bytes]) -> Any:
-    """torch.save before 1.6: pickles one after another (magic, version, system, content, storage keys), then storages."""
+    """torch.save before 1.6: five pickles (magic, version, system, content, storage keys), then the storages."""
     stream.seek(0, 2)
     length = stream.tell()
     stream.seek(0)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Task as BarTask
 from rich.text import Text
@@ -197,4 +198,4 @@ class _Rate(ProgressColumn):
 
 def _progress() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(),
-                    TextColumn("{task.fields[loss]}"), speed_estimate_period=30)
+                    TextColumn("{task.fields[loss]}"), speed_estimate_period=30, console=Console(stderr=True))

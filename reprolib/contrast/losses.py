@@ -1,0 +1,133 @@
+"""Third axis: how anchors are pulled to positives and pushed from negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reprolib.contrast.samples import Rate, draw
+from reprolib.errors import unknown
+
+WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+"""omega_i of the five taps (AECR-Net, section 3.3)."""
+REDUCTIONS = ("batch", "image")
+GUARD = 1e-7
+"""Added to denominators (the authors' code)."""
+
+
+class _MeanDistance(torch.autograd.Function):
+    """Per image: mean over its samples of the mean absolute difference of features.
+
+    One gradient buffer serves any number of samples: sum_k |a - s_k| has the gradient sum_k sign(a - s_k), so r
+    samples need neither r copies of the features nor r graphs.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, samples: Tensor, index: Tensor) -> Tensor:
+        flat, count = anchor.flatten(1), index.shape[1]
+        total = flat.new_zeros(len(flat))
+        slope = torch.zeros_like(anchor)
+        for k in range(count):
+            difference = anchor - samples.index_select(0, index[:, k])
+            total += difference.flatten(1).abs().sum(1)
+            slope += difference.sign_()
+        scale = 1 / (count * flat.shape[1])
+        ctx.save_for_backward(slope.mul_(scale))
+        return total * scale
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * gradient[0].view(-1, *[1] * (slope.dim() - 1)), None, None
+
+
+def mean_distance(anchor: Tensor, samples: Tensor, index: Tensor) -> Tensor:
+    """D of the slides' equation, per image.
+
+    Args:
+        anchor: B, C, H, W features.
+        samples: B, C, H, W features of the whole batch; no gradient flows to them.
+        index: B, n; which samples belong to each anchor.
+
+    Returns:
+        B: mean over the n samples of mean |anchor - sample|.
+    """
+    result: Tensor = _MeanDistance.apply(anchor.float(), samples.detach().float(), index.to(anchor.device))
+    return result
+
+
+def contrastive_regularisation(
+    anchors: Sequence[Tensor], positives: Sequence[Tensor], negatives: Sequence[Tensor] | None,
+    positive_index: Tensor, negative_index: Tensor | None = None, *, weights: Sequence[float] = WEIGHTS,
+    reduction: str = "batch", guard: float = GUARD,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """CR: sum_i omega_i D(G_i(J), G_i(phi(I))) / D(G_i(I), G_i(phi(I))) (slides; Wu et al. 2021, equation 4).
+
+    Args:
+        anchors: features of the restored pictures, one BCHW tensor a layer; the only ones with a gradient.
+        positives: features of the batch's clear pictures.
+        negatives: features of the batch's hazy pictures; None gives CR*, the numerator alone.
+        positive_index: B, p and `negative_index` B, n: samples of each anchor (`samples.draw`).
+        weights: omega_i.
+        reduction: 'batch' divides batch means (the authors' code), 'image' averages each image's own ratio.
+        guard: added to the denominators, which vanish if a restored picture equals its hazy input.
+
+    Returns:
+        The loss, and detached logs: `numerator` and `denominator` (batch means weighted by omega), `denominator_min`
+        (the smallest one that a division used) and `guarded` (how many divisions had a denominator below 100 guards,
+        where the guard itself shapes the result).
+    """
+    if reduction not in REDUCTIONS:
+        raise unknown("reduction", reduction, REDUCTIONS)
+    assert len(anchors) == len(positives) == len(weights)
+    total = anchors[0].new_zeros((), dtype=torch.float32)
+    pulled, pushed, used = [], [], []
+    for i, omega in enumerate(weights):
+        pull_B = mean_distance(anchors[i], positives[i], positive_index)
+        pulled.append(omega * pull_B.detach().mean())
+        if negatives is None:
+            total = total + omega * pull_B.mean()
+            continue
+        assert negative_index is not None
+        push_B = mean_distance(anchors[i], negatives[i], negative_index)
+        pushed.append(omega * push_B.detach().mean())
+        if reduction == "batch":
+            pull_B, push_B = pull_B.mean(0, keepdim=True), push_B.mean(0, keepdim=True)
+        used.append(push_B.detach())
+        total = total + omega * (pull_B / (push_B + guard)).mean()
+    logs = {"numerator": torch.stack(pulled).sum()}
+    if used:
+        all_used = torch.cat(used)
+        logs |= {"denominator": torch.stack(pushed).sum(), "denominator_min": all_used.min(),
+                 "guarded": (all_used < 100 * guard).sum()}
+    return total, logs
+
+
+class ContrastiveRegularisation(nn.Module):
+    """The three axes together: samples at a rate, features of an extractor, the CR loss.
+
+    Args:
+        features: maps B3HW pictures in [0, 1] to a list of feature maps.
+        rate: positives and negatives of each anchor; without negatives the loss is CR*.
+        reduction: see `contrastive_regularisation`.
+    """
+
+    def __init__(self, features: nn.Module, rate: Rate | None = None, reduction: str = "batch"):
+        super().__init__()
+        self.features, self.rate, self.reduction = features, rate or Rate(), reduction
+
+    def forward(self, restored_B3HW: Tensor, clear_B3HW: Tensor, hazy_B3HW: Tensor,
+                generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and logs; gradients reach `restored_B3HW` only."""
+        batch = len(restored_B3HW)
+        positive_index, negative_index = draw(batch, self.rate, generator)
+        with torch.no_grad():  # one pass for everything that needs no gradient, whatever the rate
+            fixed = [clear_B3HW, hazy_B3HW] if self.rate.negatives else [clear_B3HW]
+            fixed_features = self.features(torch.cat(fixed))
+        positives = [f[:batch] for f in fixed_features]
+        negatives = [f[batch:] for f in fixed_features] if self.rate.negatives else None
+        return contrastive_regularisation(self.features(restored_B3HW), positives, negatives, positive_index,
+                                          negative_index, reduction=self.reduction)
