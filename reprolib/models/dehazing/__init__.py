@@ -1,1 +1,1 @@
-""""""
+"""Dehazing systems, one file each."""

@@ -3,6 +3,10 @@
 The released network is followed where the paper is silent: one feature-attention block is applied six times and one
 deformable layer twice (only sharing gives the paper's 2.61M), a FastDeconv layer comes first, the output is a tanh.
 Every other layer has PyTorch's default initialisation. Input and target are RGB in [0, 1], not normalised.
+
+Readings where the sources leave a choice: mixup gives the *encoder* the share sigma(theta), as the slides' equation
+does, starting at sigma(-1) and sigma(-0.6); 'SC' of Table 2 is plain addition in place of mixup; FastDeconv stays in
+every ablation, since the parameter counts do not tell and the paper does not name it as a part that is removed.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-""""""
+"""Layers that several of the compared networks share."""

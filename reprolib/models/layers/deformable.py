@@ -20,11 +20,16 @@ def deform_conv2d(x_BCHW: Tensor, offset: Tensor, weight: Tensor, bias: Tensor |
                   mask: Tensor | None = None, padding: int = 1) -> Tensor:
     """Deformable convolution of stride 1 with one offset group.
 
+    The arguments are those of `torchvision.ops.deform_conv2d`, so that either can stand in for the other. Positions
+    and samples are computed in float32 at least; the matrix product in `weight`'s type, or in autocast's.
+
     Args:
-        x_BCHW: features.
-        offset: B, 2k^2, H', W' in pixels; for tap t the channels 2t and 2t+1 are dy and dx.
-        weight: O, C, k, k.
-        mask: B, k^2, H', W'; None is all ones.
+        x_BCHW: features; outside the map they are zero.
+        offset: B, 2k^2, H', W' in pixels; for tap t (row by row) the channels 2t and 2t+1 are dy and dx.
+        weight: O, C, k, k with k odd.
+        bias: O, or None.
+        mask: B, k^2, H', W', factors of the samples; None is all ones.
+        padding: zeros around the map in pixels.
 
     Returns:
         B, O, H', W' with H' = H + 2 padding - k + 1.
@@ -32,20 +37,20 @@ def deform_conv2d(x_BCHW: Tensor, offset: Tensor, weight: Tensor, bias: Tensor |
     batch, channels, height, width = x_BCHW.shape
     out, _, kernel, _ = weight.shape
     taps, (rows, columns) = kernel * kernel, offset.shape[-2:]
-    exact = torch.promote_types(offset.dtype, torch.float32)  # bf16 cannot hold a position to a pixel
+    exact = torch.promote_types(torch.promote_types(x_BCHW.dtype, offset.dtype), torch.float32)
     x, shift = x_BCHW.to(exact), offset.to(exact).view(batch, taps, 2, rows, columns)
 
     tap = torch.arange(kernel, device=x.device, dtype=exact) - padding
-    base_y = tap.repeat_interleave(kernel).view(1, taps, 1, 1) + torch.arange(rows, device=x.device).view(1, 1, -1, 1)
-    base_x = tap.repeat(kernel).view(1, taps, 1, 1) + torch.arange(columns, device=x.device).view(1, 1, 1, -1)
-    y, x_ = base_y + shift[:, :, 0], base_x + shift[:, :, 1]
+    home_y = tap.repeat_interleave(kernel).view(1, taps, 1, 1) + torch.arange(rows, device=x.device).view(1, 1, -1, 1)
+    home_x = tap.repeat(kernel).view(1, taps, 1, 1) + torch.arange(columns, device=x.device).view(1, 1, 1, -1)
+    at_y, at_x = home_y + shift[:, :, 0], home_x + shift[:, :, 1]
 
     # Zeros to the right and below change nothing, since positions outside read zero anyway. With sizes that are
     # powers of two, grid_sample's rescaling of positions is exact, so that whole-pixel offsets (the initial ones)
     # fall on the same side of the kink of bilinear interpolation as in torchvision, and gradients agree too.
     tall, wide = (1 << max(1, math.ceil(math.log2(n))) for n in (height, width))
     x = F.pad(x, (0, wide - width, 0, tall - height))
-    grid = torch.stack(((2 * x_ + 1) / wide - 1, (2 * y + 1) / tall - 1), dim=-1)
+    grid = torch.stack(((2 * at_x + 1) / wide - 1, (2 * at_y + 1) / tall - 1), dim=-1)
     sampled = F.grid_sample(x, grid.view(batch, taps * rows, columns, 2), padding_mode="zeros", align_corners=False)
     sampled = sampled.reshape(batch, channels, taps, rows * columns)
     if mask is not None:

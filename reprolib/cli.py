@@ -1,0 +1,288 @@
+"""The command line: parse, call, print. Heavy imports happen inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from reprolib.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Reference reproduction of AECR-Net and CUT: data, training, evaluation, tables, ledger.")
+data_app = typer.Typer(no_args_is_help=True, help="Prepare, register and check datasets.")
+report_app = typer.Typer(no_args_is_help=True, help="Tables, ledger files and notebooks (stages of the pipeline).")
+app.add_typer(data_app, name="data")
+app.add_typer(report_app, name="report")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Profile = Annotated[str | None, typer.Option("--profile", help="Profile; by default the one in params.yaml.")]
+
+
+@app.command()
+def systems(as_json: Json = False) -> None:
+    """List the systems with their exact parameter counts beside the paper's."""
+    from reprolib import models
+    from reprolib.evaluation import count_full_size
+
+    rows = [
+        {"name": s.name, "task": s.task, "params": count_full_size(s), "paper_params": s.paper_params,
+         "source": s.source, "label": s.label, "count_note": s.count_note}
+        for s in map(models.get, models.names())
+    ]
+    _show(rows, as_json, ("name", "task", "params", "paper_params", "source"))
+
+
+@app.command()
+def train(
+    target: Annotated[str, typer.Argument(help="System (with --dataset) or experiment of the profile.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset to train on.")] = None,
+    profile: Profile = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    resume: Annotated[bool, typer.Option(help="Go on where a killed run stopped.")] = False,
+    steps: Annotated[int | None, typer.Option(help="Optimisation steps, instead of the profile's.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Batch size, instead of the profile's.")] = None,
+    crop: Annotated[int | None, typer.Option(help="Crop in pixels, instead of the profile's.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int, typer.Option(help="Processes that load batches.")] = 0,
+) -> None:
+    """Train one experiment; killed at any moment, --resume goes on to the same result."""
+    from reprolib.experiment import active_profile, find
+    from reprolib.training.dehazing import folder
+    from reprolib.training.dehazing import train as run
+
+    chosen = find(profile or active_profile(), target, dataset, seed=seed, steps=steps, batch=batch, crop=crop,
+                  learning_rate=learning_rate, precision=precision)
+    at = run(chosen, resume=resume, data_root=root, accelerator=accelerator, workers=workers)
+    print(f"{chosen.id}: best validation {at.best:.2f} dB at step {at.best_step} of {at.step}; {folder(chosen)}")
+
+
+@app.command()
+def evaluate(
+    target: Annotated[str, typer.Argument(help="System (with --dataset) or experiment of the profile.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset to measure on.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights: ours or the published checkpoint.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N pairs.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the dataset.")] = "test",
+    protocol: Annotated[str, typer.Option(help="How PSNR and SSIM are computed.")] = "aecr",
+    output: Annotated[Path | None, typer.Option(help="Folder for the restored pictures.")] = None,
+    profile: Profile = None,
+    seed: Annotated[int, typer.Option(help="Seed of the experiment.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Measure a system on a dataset, or an experiment of the profile (which writes its records)."""
+    from reprolib import models
+    from reprolib.evaluation import evaluate as run
+    from reprolib.evaluation import evaluate_experiment
+    from reprolib.experiment import active_profile, find
+
+    if dataset is None:
+        records = evaluate_experiment(find(profile or active_profile(), target, seed=seed))
+        rows = [{"experiment": r.experiment, "metric": r.metric, "value": r.value, "hazy": r.input_value, "n": r.n}
+                for r in records]
+        _show(rows, as_json, ("experiment", "metric", "value", "hazy", "n"))
+        return
+    options: dict[str, Any] = {}
+    system = models.get(target)
+    if weights is None and system.trained:
+        from reprolib.training.dehazing import folder
+
+        chosen = find(profile or active_profile(), target, dataset, seed=seed)
+        weights, options = folder(chosen) / "best.safetensors", dict(chosen.network)
+        if not weights.is_file():
+            raise UserError(f"no trained {target} for {dataset}", where=weights,
+                            fix=f"give --weights FILE, or run `reprolib train {target} --dataset {dataset}`")
+    result = run(target, dataset, weights=weights, data_root=root, split=split, limit=limit, protocol=protocol,
+                 pictures=output, **options)
+    _show(result if as_json else [result], as_json, ("system", "n", "psnr", "ssim", "hazy_psnr", "hazy_ssim"))
+
+
+@app.command()
+def dehaze(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a folder of pictures.")],
+    output: Annotated[Path, typer.Argument(help="Where the PNG (or the folder of PNGs) goes.")],
+    system: Annotated[str, typer.Option(help="System name.")] = "aecrnet",
+    weights: Annotated[Path | None, typer.Option(help="Weights; by default the profile's trained ones.")] = None,
+    profile: Profile = None,
+) -> None:
+    """Dehaze a picture or a folder."""
+    from reprolib.application import dehaze_files
+
+    written = dehaze_files(source, output, system, weights, profile)
+    print(f"{written} pictures written to {output}")
+
+
+@app.command()
+def ledger(profile: Profile = None, as_json: Json = False) -> None:
+    """Every cell of the papers' tables: status, paper, ours, why."""
+    from reprolib.experiment import active_profile
+    from reprolib.report.stages import build_ledger
+
+    entries = build_ledger(profile or active_profile())
+    _show(entries, as_json, ("table", "row", "dataset", "metric", "paper_value", "value", "spread", "status"))
+
+
+@app.command()
+def check(profile: Profile = None) -> None:
+    """The regression gate: exit 1 if any number is missing, not finite or outside its recorded tolerance."""
+    from reprolib.experiment import active_profile
+    from reprolib.paper import gate
+
+    outcomes = gate.check(profile or active_profile())
+    for outcome in outcomes:
+        print(f"{'ok  ' if outcome.ok else 'FAIL'} {outcome.id}: {outcome.why}")
+    failed = sum(not o.ok for o in outcomes)
+    print(f"{len(outcomes) - failed} passed, {failed} failed")
+    if failed or not outcomes:
+        raise typer.Exit(1)
+
+
+@app.command()
+def calibrate(
+    profile: Profile = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds, 0 included.")] = 3,
+) -> None:
+    """Train and measure the profile with several seeds and record the expected results and their tolerances."""
+    from reprolib.calibration import calibrate as run
+    from reprolib.experiment import active_profile
+
+    print(run(profile or active_profile(), seeds))
+
+
+@app.command()
+def profile(name: Annotated[str | None, typer.Argument(help="Profile to switch to.")] = None) -> None:
+    """Show the profiles, or switch the pipeline to one (writes params.yaml and dvc.yaml)."""
+    from reprolib.experiment import active_profile, profiles
+    from reprolib.pipeline import switch
+
+    if name:
+        switch(name)
+    active = active_profile()
+    print("\n".join(f"{'*' if p == active else ' '} {p}" for p in profiles()))
+
+
+@data_app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """List the datasets and where they are."""
+    from reprolib.data.registry import datasets, locate
+
+    rows = []
+    for d in datasets().values():
+        try:
+            place = str(locate(d.name))
+        except UserError:
+            place = "-"
+        rows.append({"name": d.name, "title": d.title, "place": place, "note": d.note, "licence": d.licence})
+    _show(rows, as_json, ("name", "title", "place", "note"))
+
+
+@data_app.command("prepare")
+def data_prepare(name: str) -> None:
+    """Make an embedded dataset, or fetch the VGG16 weights (name: vgg16)."""
+    if name == "vgg16":
+        from reprolib.data.vgg16 import fetch
+
+        print(fetch())
+    else:
+        from reprolib.data.prepare import prepare
+
+        print(prepare(name))
+
+
+@data_app.command("register")
+def data_register(name: str, path: Path) -> None:
+    """Check a downloaded dataset and remember where it is."""
+    from reprolib.data.verify import register
+
+    print(register(name, path))
+
+
+@data_app.command("verify")
+def data_verify(
+    name: str,
+    root: Annotated[Path | None, typer.Option(help="Folder to check instead of the registered one.")] = None,
+    full: Annotated[bool, typer.Option(help="Decode every picture.")] = False,
+) -> None:
+    """Check that a dataset is whole."""
+    from reprolib.data.verify import verify
+
+    report = verify(name, root, full=full)
+    print(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@report_app.command("ledger")
+def report_ledger(profile: Profile = None) -> None:
+    """Write the ledger and the tables of a profile."""
+    from reprolib.experiment import active_profile
+    from reprolib.report.stages import write_ledger
+
+    write_ledger(profile or active_profile())
+
+
+@report_app.command("protocols")
+def report_protocols(profile: Profile = None) -> None:
+    """Measure the same pictures under every protocol."""
+    from reprolib.experiment import active_profile
+    from reprolib.report.stages import write_protocols
+
+    write_protocols(profile or active_profile())
+
+
+@report_app.command("notebook")
+def report_notebook(name: str, profile: Profile = None) -> None:
+    """Execute one notebook into results/<profile>/notebooks."""
+    from reprolib.experiment import active_profile
+    from reprolib.report.stages import run_notebook
+
+    run_notebook(name, profile or active_profile())
+
+
+@report_app.command("summary")
+def report_summary(profile: Profile = None, readme: bool = False) -> None:
+    """Write results/<profile>/README.md; with --readme also the results part of the project's README."""
+    from reprolib.experiment import active_profile
+    from reprolib.report.summary import write_readme, write_summary
+
+    write_summary(profile or active_profile())
+    if readme:
+        write_readme(profile or active_profile())
+
+
+def _show(rows: Any, as_json: bool, columns: tuple[str, ...]) -> None:
+    """Print rows as JSON or as a table."""
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        cells = (row.get(c) for c in columns)
+        table.add_row(*("" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in cells))
+    Console().print(table)
+
+
+def main() -> None:
+    """Entry point: a UserError is one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"reprolib: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("reprolib: stopped; `--resume` goes on from the last saved state", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

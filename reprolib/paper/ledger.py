@@ -1,0 +1,158 @@
+"""The ledger: every cell of the papers beside what this repository measured for it, or why it did not."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from reprolib import models
+from reprolib.data.registry import get_dataset
+from reprolib.errors import UserError
+from reprolib.files import write_text
+from reprolib.paper.cells import Cell, exact_counts, load
+from reprolib.paper.gate import key, read_expected
+from reprolib.records import Record, read_records, records_folder
+
+TABLE_PROTOCOL = "aecr"
+"""The protocol whose numbers fill the PSNR and SSIM cells."""
+
+Entry = dict[str, Any]
+
+
+def build(profile: str, root: Path = Path(), current_hash: Callable[[Record], str] | None = None) -> list[Entry]:
+    """One entry for every printed cell, in the order of the tables.
+
+    Args:
+        current_hash: hash of the code that would make a record now; a record with another one is 'stale'.
+    """
+    records = [r for r in read_records(profile, root) if r.protocol == TABLE_PROTOCOL]
+    try:
+        expected = read_expected(profile, root)
+    except UserError:
+        expected = {}
+    return [_entry(cell, profile, records, expected, current_hash, root) for cell in load()]
+
+
+def _entry(cell: Cell, profile: str, records: list[Record], expected: dict[str, Any],
+           current_hash: Callable[[Record], str] | None, root: Path) -> Entry:
+    entry: Entry = {
+        "paper": cell.paper, "table": cell.table, "row": cell.row, "dataset": cell.dataset, "metric": cell.metric,
+        "unit": cell.unit, "better": cell.better, "paper_value": cell.value, "printed": cell.printed,
+        "label": cell.label, "value": None, "spread": None, "n_seeds": 0, "status": "", "why": "", "record": None,
+        "stand_in": None, "gap": None, "input_value": None,
+    }
+    if cell.metric == "params":
+        return entry | _count(cell)
+    found = [r for r in records if cell.row in r.rows and r.metric == cell.metric and _column(r) == cell.dataset]
+    if not found:
+        status = "not printed" if cell.value is None else "not attempted"
+        return entry | {"status": status, "why": _why_not(cell, profile)}
+    first = found[0]
+    dataset = get_dataset(first.dataset)
+    path = records_folder(profile, root) / f"{first.experiment}.json"
+    entry |= {"record": f"{path.relative_to(root).as_posix()}#{first.metric}",
+              "stand_in": first.dataset if dataset.embedded else None, "input_value": first.input_value}
+    bad = next((r for r in found if r.status != "ok"), None)
+    if bad is not None:
+        return entry | {"status": bad.status, "why": f"seed {bad.seed}: the output is {bad.status}"}
+    values = [r.value for r in found if r.value is not None]
+    entry |= {"value": mean(values), "n_seeds": len(values), "spread": stdev(values) if len(values) > 1 else None}
+    why = _conditions(first)
+    known = expected.get(key(first))
+    if len(values) == 1 and known and known["n_seeds"] > 1:
+        entry |= {"spread": known["sd"], "n_seeds": known["n_seeds"]}
+        why += f"; value of seed {first.seed}, spread over the {known['n_seeds']} seeds of the calibration"
+    if current_hash and any(current_hash(r) != r.code_hash for r in found):
+        return entry | {"status": "stale", "why": "the code has changed since: run `dvc repro`"}
+    if profile != "paper" or dataset.embedded:
+        return entry | {"status": "measured", "why": f"not comparable with the paper's cell: {why}"}
+    return entry | _against_paper(cell, entry["value"], entry["spread"], entry["n_seeds"], why)
+
+
+def _against_paper(cell: Cell, value: float, spread: float | None, n_seeds: int, why: str) -> Entry:
+    """Status in profile 'paper', where cells are comparable."""
+    if cell.value is None:
+        return {"status": "measured", "why": f"the paper prints no number; {why}"}
+    gap = value - cell.value
+    if abs(gap) <= cell.half_digit:
+        status = "reproduced"
+    elif spread is not None and n_seeds > 1 and abs(gap) <= 2 * spread:
+        status = "within seed noise"
+    else:
+        status = f"off by {gap:+.4g}"
+    return {"status": status, "why": why, "gap": gap}
+
+
+def _count(cell: Cell) -> Entry:
+    """Parameter counts need no training: the network is built without memory and counted."""
+    name = cell.row.split("/")[1]
+    if cell.value is None:
+        return {"status": "not printed", "why": "the paper prints '-'"}
+    if name not in models.names():
+        return {"status": "not attempted", "why": f"{name} is not built yet"}
+    import torch
+
+    system = models.get(name)
+    with torch.device("meta"):
+        count = models.count_parameters(system.build())
+    matched = abs(count - cell.value) <= cell.half_digit
+    exact = f"exact count {count:,}, verified" if exact_counts().get(name) == count else f"exact count {count:,}"
+    why = exact if matched else f"{exact}; {system.count_note or 'differs from the printed figure'}"
+    return {"status": "matched" if matched else "not matched", "value": count, "why": why, "n_seeds": 1, "gap": count - cell.value}
+
+
+def _column(record: Record) -> str | None:
+    return get_dataset(record.dataset).column
+
+
+def _why_not(cell: Cell, profile: str) -> str:
+    if cell.value is None:
+        return "the paper prints '-'"
+    name = cell.row.split("/")[1]
+    if cell.table in ("table1", "cut") and name not in models.names():
+        return f"{name} is not built yet"
+    return f"no experiment of profile '{profile}' stands for this row"
+
+
+def _conditions(record: Record) -> str:
+    """What a reader must know before comparing."""
+    parts = [record.note] if record.note else []
+    if record.reduced:
+        parts.append("reduced network (" + ", ".join(f"{k} {v}" for k, v in sorted(record.network.items())) + ")")
+    if record.steps:
+        parts.append(f"{record.steps} steps of batch {record.batch}, crop {record.crop}")
+    if record.features:
+        parts.append(f"features {record.features}")
+    return ", ".join(parts)
+
+
+def to_markdown(entries: list[Entry]) -> str:
+    """The ledger as a page: a count of statuses, then every cell."""
+    counts: dict[str, int] = {}
+    for e in entries:
+        counts[e["status"]] = counts.get(e["status"], 0) + 1
+    lines = ["# Ledger", "", "Every cell of the papers' tables. " + ", ".join(f"{v} {k}" for k, v in counts.items()) + ".", "",
+             "| row | column | metric | paper | ours | spread (seeds) | status | why |", "|---|---|---|---|---|---|---|---|"]
+    for e in entries:
+        ours = "" if e["value"] is None else f"{e['value']:,}" if e["metric"] == "params" else f"{e['value']:.4f}"
+        spread = "" if e["spread"] is None else f"{e['spread']:.4f} ({e['n_seeds']})"
+        cells = (e["row"], e["dataset"], e["metric"], e["printed"], ours, spread, e["status"], e["why"])
+        lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write(profile: str, entries: list[Entry], root: Path = Path()) -> None:
+    """results/<profile>/ledger.{json,csv,md}."""
+    folder = root / "results" / profile
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(entries[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(entries)
+    write_text(folder / "ledger.csv", text.getvalue())
+    write_text(folder / "ledger.json", json.dumps(entries, indent=1) + "\n")
+    write_text(folder / "ledger.md", to_markdown(entries))
