@@ -28,6 +28,8 @@ class Contrast:
     """positives:negatives per anchor; '1:0' is CR* (no negatives)."""
     features: str = "vgg16"
     """'vgg19' is the paper's; 'vgg16' comes out of a wheel and needs no download."""
+    start: float = 0.0
+    """Share of the steps after which the term joins; 0 is the paper's. Late starts save time on a CPU."""
     reduction: str = "batch"
     """'batch': ratio of batch means (the authors' code); 'image': mean of per-image ratios."""
 

@@ -32,7 +32,7 @@ def restore(network: nn.Module, hazy_HW3: np.ndarray, multiple: int = 1) -> np.n
     """
     network.eval()
     device = next(network.parameters(), torch.empty(0)).device
-    hazy_BCHW = torch.from_numpy(np.ascontiguousarray(hazy_HW3)).to(device).permute(2, 0, 1)[None].float() / 255
+    hazy_BCHW = torch.from_numpy(np.array(hazy_HW3)).to(device).permute(2, 0, 1)[None].float() / 255
     height, width = hazy_BCHW.shape[-2:]
     restored_BCHW = network(pad_to_multiple(hazy_BCHW, multiple))[..., :height, :width]
     return restored_BCHW[0].permute(1, 2, 0).float().cpu().numpy()

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter, zoom
+from PIL import Image
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def patches(height: int, width: int, random: np.random.Generator) -> np.ndarray:
     for octave in range(4):
         cells = 2 ** (octave + 1)
         noise = random.standard_normal((cells + 2, cells * 3 // 2 + 2)).astype(np.float32)
-        field += zoom(noise, (height / noise.shape[0], width / noise.shape[1]), order=3) / 2**octave
+        field += np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)) / 2**octave
     field -= field.mean()
     return 1 + np.clip(field / (2 * field.std()), -1, 1)
 

@@ -57,7 +57,8 @@ class DehazingTask:
             self.contrast = ContrastiveRegularisation(features, rate, experiment.contrast.reduction).to(fabric.device)
             self.contrast.to(memory_format=memory_format)
 
-    def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
+             generator: torch.Generator) -> dict[str, Tensor]:
         hazy_BCHW, clear_BCHW = (x.contiguous(memory_format=self.memory_format) for x in batch)
         self.network.train()
         self.wrapped_optimiser.zero_grad()
@@ -66,9 +67,10 @@ class DehazingTask:
             pixel = LOSSES[self.experiment.loss](restored_BCHW.float(), clear_BCHW)
             terms = {self.experiment.loss: pixel.detach()}
             total = pixel
-            if self.contrast is not None and self.experiment.contrast is not None:
+            settings = self.experiment.contrast
+            if self.contrast is not None and settings and step >= settings.start * self.experiment.steps:
                 cr, logs = self.contrast(restored_BCHW, clear_BCHW, hazy_BCHW, generator=generator)
-                total = pixel + self.experiment.contrast.weight * cr
+                total = pixel + settings.weight * cr
                 terms |= {"cr": cr.detach(), **{f"cr_{k}": v for k, v in logs.items()}}
         fabric.backward(total)
         if self.experiment.clip:

@@ -41,8 +41,8 @@ class Task(Protocol):
     """Everything with weights that are trained."""
     optimisers: Mapping[str, Optimizer]
 
-    def step(self, fabric: Fabric, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
-        """One optimisation step; returns detached terms, 'loss' among them."""
+    def step(self, fabric: Fabric, batch: Any, step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Optimisation step number `step`, from 0; returns detached terms, 'loss' among them."""
 
     def validate(self) -> float:
         """Score on the validation split; higher is better."""
@@ -79,10 +79,10 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
         batches: `batches[step]` is the batch of that step.
         state: file of the resumable state; written atomically every `save_every` steps, removed at the end.
         keep: folder that receives last.safetensors, best.safetensors and log.csv.
-        code: hash of the code; a state of other code or another experiment is refused.
+        code: hash of the code; a state of other code or another experiment is put aside, and training starts anew.
 
     Raises:
-        UserError: the loss is no longer finite; or `state` belongs to another run.
+        UserError: the loss is no longer finite; or `state` is no training state.
     """
     rates = {name: [g["lr"] for g in o.param_groups] for name, o in task.optimisers.items()}
     at = _load(state, task, experiment, code) if state.is_file() else Progressed()
@@ -97,7 +97,7 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
             _set_rates(task, rates, cosine(step, experiment.steps))
             batch = fabric.to_device(batch)
             generator = torch.Generator().manual_seed(_mix(experiment.seed, step))
-            terms = task.step(fabric, batch, generator)
+            terms = task.step(fabric, batch, step, generator)
             at.step, last = step + 1, step + 1 == experiment.steps
             saving = at.step % experiment.save_every == 0 or last
             if step % careful == 0 or saving:
@@ -161,8 +161,10 @@ def _load(path: Path, task: Task, experiment: Experiment, code: str) -> Progress
     except Exception as error:
         raise UserError("not a training state", where=path, fix="delete it to train from the start") from error
     if (state.get("fingerprint"), state.get("code")) != (experiment.fingerprint, code):
-        raise UserError("this training state belongs to other settings or other code", where=path,
-                        fix="delete it, or train without --resume, to start anew")
+        aside = path.with_suffix(".old")
+        path.replace(aside)
+        Console(stderr=True).print(f"the unfinished run was of other settings or code: kept as {aside}, starting anew")
+        return Progressed()
     for name, network in task.networks.items():
         network.load_state_dict(state["networks"][name])
     for name, optimiser in task.optimisers.items():

@@ -6,7 +6,7 @@ Every other layer has PyTorch's default initialisation. Input and target are RGB
 
 Readings where the sources leave a choice: mixup gives the *encoder* the share sigma(theta), as the slides' equation
 does, starting at sigma(-1) and sigma(-0.6); 'SC' of Table 2 is plain addition in place of mixup; FastDeconv stays in
-every ablation, since the parameter counts do not tell and the paper does not name it as a part that is removed.
+every ablation, because the paper does not name it as a part that is removed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+"""Running a notebook with parameters, so that the same inputs give the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from reprolib.errors import UserError, unknown
+from reprolib.files import write_text
+
+
+def execute(source: Path, output: Path, parameters: dict[str, Any]) -> None:
+    """Run `source` from the project's root and write the result to `output`; the source is never touched.
+
+    What differs between two equal runs is taken out: papermill's and the kernel's times, random cell ids, stderr.
+    The result is signed, so that JupyterLab on this machine trusts it.
+
+    Raises:
+        UserError: no such notebook, a parameter it does not have, or a cell that fails.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    if not source.is_file():
+        raise UserError("no such notebook", where=source)
+    known = papermill.inspect_notebook(str(source))
+    for name in parameters:
+        if name not in known:
+            raise unknown(f"parameter of {source.name}", name, known)
+    try:
+        notebook = papermill.execute_notebook(str(source), None, parameters, progress_bar=False, record_timing=False, kernel_name="python3")
+    except PapermillExecutionError as error:
+        line = f"{error.ename}: {error.evalue}"
+        raise UserError(f"cell {error.exec_count} failed: {line}", where=source, fix="open it in JupyterLab and run it") from error
+    write_text(output, stable(notebook))
+    _sign(output)
+
+
+def stable(notebook: Any) -> str:
+    """A notebook as sorted JSON without anything that depends on the time or on chance."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+        cell["metadata"] = {"tags": sorted(cell.metadata.get("tags", []))}
+        if cell.cell_type == "code":
+            cell["outputs"] = [o for o in cell.outputs if o.get("name") != "stderr"]
+            for o in cell["outputs"]:
+                o.pop("execution_count", None) if o.output_type != "execute_result" else None
+    return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _sign(path: Path) -> None:
+    """Trust our own output; a read-only home only means that JupyterLab will ask."""
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
+    try:
+        NotebookNotary().sign(nbformat.read(path, as_version=4))
+    except OSError:
+        return

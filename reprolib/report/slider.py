@@ -1,0 +1,61 @@
+"""A drag-to-compare slider of pictures as one HTML fragment: no network, no script, no library.
+
+JupyterLab drops scripts from notebooks it does not trust, so the handle is the browser's own: a box with
+`resize: horizontal` in front of the next picture. Where even styles are dropped, all pictures remain visible.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from reprolib.data.images import read_rgb
+
+
+def slider(pictures: Mapping[str, np.ndarray], width: int = 640) -> str:
+    """HTML in which every picture but the last can be dragged open from its right edge over the next.
+
+    Args:
+        pictures: label to uint8 HW3, of one size; the first lies on top.
+        width: shown width in pixels.
+    """
+    items = list(pictures.items())
+    height = round(width * items[0][1].shape[0] / items[0][1].shape[1])
+    box = f"position:relative;width:{width}px;height:{height}px;overflow:hidden;line-height:0"
+    layers = [f'<img src="{_inline(items[-1][1])}" width="{width}" height="{height}" alt="{escape(items[-1][0])}">']
+    for depth, (label, picture) in enumerate(reversed(items[:-1]), start=1):
+        start = round(width * (len(items) - depth - 0.0) / len(items))
+        layers.append(
+            f'<div style="position:absolute;top:0;left:0;width:{start}px;max-width:{width}px;height:{height}px;'
+            f'overflow:hidden;resize:horizontal;border-right:3px solid white">'
+            f'<img src="{_inline(picture)}" width="{width}" height="{height}" alt="{escape(label)}" '
+            f'style="max-width:none"></div>'
+        )
+    names = " &nbsp;|&nbsp; ".join(escape(label) for label, _ in items)
+    return (f'<div style="{box}">{"".join(layers)}</div>'
+            f"<p>{names} &mdash; drag the lower right corner of each part to compare</p>")
+
+
+def comparison(profile: str, root: Path, experiment: str = "aecrnet-homogeneous", image: str | None = None,
+               dataset: str = "haze-homogeneous") -> str:
+    """The slider of hazy / ours / clear for one test picture of an experiment."""
+    outputs = root / "outputs" / profile / experiment
+    name = image or min((p.stem for p in outputs.glob("*.png")), key=lambda n: (len(n), n))
+    test = root / "data" / dataset / "test"
+    return slider({
+        "hazy": read_rgb(test / "hazy" / f"{name}.png"),
+        f"ours ({experiment})": read_rgb(outputs / f"{name}.png"),
+        "clear": read_rgb(test / "clear" / f"{name.split('_')[0]}.png"),
+    })
+
+
+def _inline(picture_HW3: np.ndarray) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(picture_HW3).save(stream, format="JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

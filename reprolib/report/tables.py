@@ -1,0 +1,89 @@
+"""The papers' tables with our numbers beside theirs, drawn from the ledger."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from reprolib.errors import UserError
+from reprolib.files import write_text
+from reprolib.report.markdown import to_markdown
+
+TITLES = {
+    "table1": "Table 1. Dehazing systems",
+    "table2": "Table 2. Ablation of AECR-Net",
+    "table4": "Table 4. Rates of positives to negatives",
+    "cut": "CUT's table. Unpaired translation",
+}
+DECIMALS = {"psnr": 2, "ssim": 4}
+
+
+def read_ledger(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
+    """Entries of results/<profile>/ledger.json.
+
+    Raises:
+        UserError: it was not written yet.
+    """
+    path = root / "results" / profile / "ledger.json"
+    if not path.is_file():
+        raise UserError("no ledger yet", where=path, fix="run `dvc repro`")
+    return list(json.loads(path.read_text()))
+
+
+def table(entries: list[dict[str, Any]], name: str) -> pd.DataFrame:
+    """One table: a row a system, and for each printed column the paper's number and ours.
+
+    Embedded datasets that stand in for a benchmark are named in the column, with what they are. Spread is the
+    standard deviation over seeds.
+    """
+    chosen = [e for e in entries if e["table"] == name]
+    stand_ins = {e["dataset"]: e["stand_in"] for e in chosen if e["stand_in"]}
+    rows: dict[str, dict[str, str]] = {}
+    hazy: dict[str, str] = {"row": "hazy input"}
+    for e in chosen:
+        row = rows.setdefault(e["row"], {"row": e["label"]})
+        column = " ".join(part for part in (e["dataset"], e["metric"], f"[{e['unit']}]" if e["unit"] else "") if part)
+        row[f"{column} paper"] = e["printed"]
+        here = f"{column} here"
+        if e["stand_in"]:
+            here += f" ({stand_ins[e['dataset']]})"
+        elif e["dataset"] in stand_ins:
+            here += f" ({stand_ins[e['dataset']]})"
+        row[here] = ours(e)
+        if e["input_value"] is not None:
+            hazy[here] = f"{e['input_value']:.{DECIMALS[e['metric']]}f}"
+    body = ([hazy] if len(hazy) > 1 else []) + list(rows.values())
+    columns = list(dict.fromkeys(k for row in rows.values() for k in row))
+    return pd.DataFrame(body, columns=columns).fillna("")
+
+
+def ours(entry: dict[str, Any]) -> str:
+    """Our side of a cell: value and spread, or the status in words."""
+    if entry["value"] is None:
+        return "" if entry["status"] == "not printed" else entry["status"]
+    if entry["metric"] == "params":
+        return f"{entry['value']:,} ({entry['status']})"
+    decimals = DECIMALS.get(entry["metric"], 2)
+    text = f"{entry['value']:.{decimals}f}"
+    if entry["spread"] is not None:
+        text += f" ± {entry['spread']:.{decimals}f}"
+    return text if entry["status"] == "measured" else f"{text} ({entry['status']})"
+
+
+def notes(entries: list[dict[str, Any]], name: str) -> list[str]:
+    """Conditions under which the numbers of a table were measured, each once."""
+    return list(dict.fromkeys(e["why"] for e in entries if e["table"] == name and e["value"] is not None and e["metric"] != "params"))
+
+
+def write(profile: str, entries: list[dict[str, Any]], root: Path = Path()) -> None:
+    """results/<profile>/tables/<table>.{csv,md}."""
+    folder = root / "results" / profile / "tables"
+    for name, title in TITLES.items():
+        frame = table(entries, name)
+        write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+        page = [f"# {title}: the paper and profile '{profile}'", "", to_markdown(frame)]
+        page += [f"* {note}" for note in notes(entries, name)]
+        write_text(folder / f"{name}.md", "\n".join(page).rstrip() + "\n")

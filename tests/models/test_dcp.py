@@ -1,0 +1,110 @@
+"""The dark channel prior against a restatement in numpy and scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from reprolib.models import count_parameters
+from reprolib.models.dehazing.dcp import DCP, SYSTEM, airlight, dark_channel, matting_laplacian, soft_matting
+
+
+def picture(height: int = 40, width: int = 50) -> np.ndarray:
+    """A hazy scene: smooth colours, haze growing to the right."""
+    rng = np.random.default_rng(0)
+    clear = ndimage.gaussian_filter(rng.random((height, width, 3)), (2, 2, 0))
+    clear = (clear - clear.min()) / (clear.max() - clear.min())
+    t = np.linspace(0.9, 0.3, width)[None, :, None]
+    return (clear * t + np.array([0.85, 0.9, 0.95]) * (1 - t)).astype(np.float64)
+
+
+def dark(x_HW3: np.ndarray) -> np.ndarray:
+    return ndimage.minimum_filter(x_HW3.min(2), 15, mode="constant", cval=np.inf)
+
+
+def mean_filter(x: np.ndarray, r: int) -> np.ndarray:
+    def average(a: np.ndarray) -> np.ndarray:
+        return ndimage.uniform_filter(a, 2 * r + 1, mode="constant")
+    return average(x) / average(np.ones_like(x))
+
+
+def restated(x: np.ndarray, refine: str, light: str) -> np.ndarray:
+    d = dark(x)
+    top = np.argsort(-d.ravel(), kind="stable")[: max(1, int(d.size * 0.001))]
+    candidates = x.reshape(-1, 3)[top]
+    a = candidates.mean(0) if light == "mean" else candidates[candidates.sum(1).argmax()]
+    t = 1 - 0.95 * dark(x / a)
+    if refine == "guided":
+        g = x @ [0.299, 0.587, 0.114]
+        mg, mt = mean_filter(g, 60), mean_filter(t, 60)
+        slope = (mean_filter(g * t, 60) - mg * mt) / (mean_filter(g * g, 60) - mg**2 + 1e-4)
+        t = mean_filter(slope, 60) * g + mean_filter(mt - slope * mg, 60)
+    return ((x - a) / np.maximum(t, 0.1)[..., None] + a).clip(0, 1)
+
+
+@pytest.mark.parametrize("refine", ["guided", "none"])
+@pytest.mark.parametrize("light", ["brightest", "mean"])
+def test_agrees_with_the_restatement(refine: str, light: str) -> None:
+    x = picture()
+    x[10:30, 20:42] = 0.96, 0.98, 0.97  # one colour where the dark channel peaks: the order of equals cannot matter
+    batch = torch.from_numpy(np.stack((x, picture()))).permute(0, 3, 1, 2)
+    out = DCP(refine=refine, light=light)(batch)
+    np.testing.assert_allclose(dark_channel(batch)[0, 0].numpy(), dark(x))
+    np.testing.assert_allclose(out[0].permute(1, 2, 0).numpy(), restated(x, refine, light), atol=1e-6)
+
+
+def test_airlight_rules() -> None:
+    """3000 pixels, so three candidates; the first in dark-channel order is not the brightest."""
+    hazy = torch.rand(1, 3, 50, 60, dtype=torch.float64)
+    d = hazy.mean(1, keepdim=True) * 0
+    d[0, 0, [5, 20, 40], [7, 30, 59]] = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)
+    candidates = hazy[0][:, [5, 20, 40], [7, 30, 59]].T
+    torch.testing.assert_close(airlight(hazy, d, "mean")[0, :, 0, 0], candidates.mean(0))
+    torch.testing.assert_close(airlight(hazy, d, "brightest")[0, :, 0, 0], candidates[candidates.sum(1).argmax()])
+
+
+def test_matting_laplacian_is_the_published_sum() -> None:
+    x, epsilon = picture(5, 6), 1e-4
+    expected = np.zeros((30, 30))
+    for top in range(3):
+        for left in range(4):
+            members = [(top + i) * 6 + left + j for i in range(3) for j in range(3)]
+            colours = x.reshape(-1, 3)[members]
+            mean, inverse = colours.mean(0), np.linalg.inv(np.cov(colours.T, bias=True) + epsilon / 9 * np.eye(3))
+            for a, i in enumerate(members):
+                for b, j in enumerate(members):
+                    expected[i, j] += (i == j) - (1 + (colours[a] - mean) @ inverse @ (colours[b] - mean)) / 9
+    np.testing.assert_allclose(matting_laplacian(x, epsilon).toarray(), expected, atol=1e-9)
+
+
+def test_soft_matting_solves_its_equation() -> None:
+    x, t = picture(12, 15), np.random.default_rng(1).random((12, 15))
+    for strength in (1e-4, 1e-1):
+        system = matting_laplacian(x).toarray() + strength * np.eye(t.size)
+        expected = np.linalg.solve(system, strength * t.ravel()).reshape(t.shape)
+        assert np.linalg.norm(soft_matting(x, t, strength) - expected) < 1e-3 * np.linalg.norm(t)
+    assert np.array_equal(soft_matting(x[:2], t[:2]), t[:2])
+
+
+def test_matting_option_refines_each_picture_alone() -> None:
+    batch = torch.from_numpy(np.stack((picture(), picture()[::-1].copy()))).permute(0, 3, 1, 2).float()
+    out = DCP(refine="matting")(batch)
+    assert out.dtype == torch.float32 and out.shape == batch.shape
+    torch.testing.assert_close(out[1:], DCP(refine="matting")(batch[1:]))
+    assert (out - DCP(refine="none")(batch)).abs().max() > 0.01
+
+
+def test_nothing_is_learned() -> None:
+    assert count_parameters(SYSTEM.build()) == 0 and not SYSTEM.trained and SYSTEM.label == "DCP"
+    for option in ({"refine": "bilateral"}, {"light": "median"}):
+        with pytest.raises(ValueError, match="must be one of"):
+            DCP(**option)
+
+
+def test_small_and_black_pictures() -> None:
+    for size in ((1, 1), (2, 9), (17, 3)):
+        assert DCP()(torch.rand(1, 3, *size)).isfinite().all()
+        assert DCP(refine="matting")(torch.rand(1, 3, *size)).isfinite().all()
+    assert not DCP()(torch.zeros(1, 3, 8, 8)).any()
