@@ -64,7 +64,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError("no such picture", where=path, fix="check the path")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # satellite-size pictures are welcome
+            warnings.simplefilter("ignore")  # large pictures are welcome, and faults are told below
             with Image.open(path) as image:
                 yield image
     except UnidentifiedImageError as error:
@@ -144,9 +144,10 @@ def _is_named_like_a_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key that orders numbers by value."""
-    return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name) if part]
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key that orders numbers by value, and before letters."""
+    parts = [part for part in re.split(r"(\d+)", path.name) if part]
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def pixel_hash(named: Iterable[tuple[str, np.ndarray]]) -> str:

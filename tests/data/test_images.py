@@ -80,7 +80,7 @@ def test_palette(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_sixteen_bit_png_is_rounded(tmp_path: Path, channels: int) -> None:
-    """65535 / 255 = 257, so the nearest 8-bit value is round(v / 257); the high byte alone is often one too low or high."""
+    """65535 / 255 = 257, so the nearest 8-bit value is round(v / 257); the high byte is often one off."""
     deep = np.random.default_rng(1).integers(0, 65536, (40, 30, channels), dtype=np.uint16)
     deep[0, :4, 0] = [0, 65535, 128, 129]
     colours = deep[..., :3] if channels >= 3 else np.repeat(deep[..., :1], 3, axis=2)
@@ -159,7 +159,8 @@ def test_pixel_hash_sees_names_shapes_and_pixels(rgb: np.ndarray) -> None:
     base = pixel_hash([("a", rgb), ("b", rgb)])
     other = rgb.copy()
     other[0, 0, 0] ^= 1
-    changed = [[("a", rgb)], [("b", rgb), ("a", rgb)], [("a", other), ("b", rgb)], [("a", rgb.reshape(13, 9, 3)), ("b", rgb)]]
+    turned = rgb.reshape(13, 9, 3)
+    changed = [[("a", rgb)], [("b", rgb), ("a", rgb)], [("a", other), ("b", rgb)], [("a", turned), ("b", rgb)]]
     assert len({base, *map(pixel_hash, changed)}) == 5
     flipped = rgb[:, ::-1]
     assert pixel_hash([("a", flipped)]) == pixel_hash([("a", flipped.copy())]), "memory layout does not matter"

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reprolib.errors import unknown
 from reprolib.models import System
 from reprolib.models.layers.attention import FABlock
 from reprolib.models.layers.deconvolution import FastDeconv
@@ -96,7 +97,7 @@ class AECRNet(nn.Module):
                  operator: str = "ours"):
         super().__init__()
         if mix not in MIXES:
-            raise ValueError(f"mix must be one of {MIXES}, not '{mix}'")
+            raise unknown("mix of AECR-Net", mix, MIXES)
         self.blocks = blocks
         self.deconv = FastDeconv(3, 3) if deconv else nn.Identity()
         self.down1 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), nn.ReLU())
@@ -137,9 +138,10 @@ class AECRNet(nn.Module):
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Key names of the authors' checkpoint to ours; their trainer calls the mixers mix4 and mix5."""
+    """Key names of the authors' checkpoint to ours: DataParallel's prefix goes, their mixers mix4 and mix5 are ours."""
     renamed = {"mix4.w": "mix1.w", "mix5.w": "mix2.w"}
-    return {renamed.get(key, key): value for key, value in state.items()}
+    names = {key: key.removeprefix("module.") for key in state}
+    return {renamed.get(name, name): state[key] for key, name in names.items()}
 
 
 SYSTEM = System(

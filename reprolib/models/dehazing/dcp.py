@@ -1,19 +1,17 @@
 """DCP: Single Image Haze Removal Using Dark Channel Prior (He et al., CVPR 2009, TPAMI 2010). Nothing is learned.
 
 The paper refines the transmission by soft matting; most ports use the guided filter (He et al., ECCV 2010), which is
-the default here because it takes a fraction of a second where matting takes a minute. Both are options, as are the two
-readings of the airlight in use.
+the default here because it takes a fraction of a second where matting takes the better part of a minute. Both are
+options, as are the two readings of the airlight in use.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from scipy import sparse
-from scipy.sparse.linalg import cg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reprolib.errors import UserError, unknown
 from reprolib.models import System
 from reprolib.models.layers.guided import grey, guided_filter
 
@@ -27,7 +25,7 @@ def dark_channel(x_B3HW: Tensor, patch: int = 15) -> Tensor:
     return -F.max_pool2d(-lowest, patch, stride=1, padding=patch // 2)
 
 
-def airlight(hazy_B3HW: Tensor, dark_B1HW: Tensor, rule: str = "brightest") -> Tensor:
+def estimate_airlight(hazy_B3HW: Tensor, dark_B1HW: Tensor, rule: str = "brightest") -> Tensor:
     """Colour of the haze, B311, from the brightest 0.1 % of the dark channel (section 4.3).
 
     'brightest' takes the candidate pixel of highest intensity, as the paper; 'mean' the mean of the candidates.
@@ -41,81 +39,119 @@ def airlight(hazy_B3HW: Tensor, dark_B1HW: Tensor, rule: str = "brightest") -> T
     return candidates_B3N.gather(2, best_B[:, None, None].expand(-1, 3, 1))[..., None]
 
 
-def matting_laplacian(picture_HW3: np.ndarray, epsilon: float = 1e-7) -> sparse.csr_array:
-    """Levin's matting Laplacian over 3 x 3 windows (TPAMI 2010, equation 14), HW x HW, in float64.
+class MattingLaplacian:
+    """p -> L p for Levin's matting Laplacian of one picture over 3 x 3 windows (TPAMI 2010, equation 14).
 
-    Within a window a map that is an affine function of colour costs nothing, so the smoothest map follows the
-    picture's edges. Needs about 4 kB of memory a pixel while it is built.
+    In each window the map that is nearest to p and affine in colour is subtracted from p, and the differences are
+    summed over the windows of a pixel (He et al., CVPR 2010). The matrix, 25 entries a pixel, is never formed.
     """
-    height, width, _ = picture_HW3.shape
-    index_HW = np.arange(height * width).reshape(height, width)
-    index_N9 = np.lib.stride_tricks.sliding_window_view(index_HW, (3, 3)).reshape(-1, 9)
-    colours_N93 = picture_HW3.reshape(-1, 3).astype(np.float64)[index_N9]
-    centred_N93 = colours_N93 - colours_N93.mean(1, keepdims=True)
-    covariance_N33 = np.swapaxes(centred_N93, 1, 2) @ centred_N93 / 9
-    inverse_N33 = np.linalg.inv(covariance_N33 + epsilon / 9 * np.eye(3))
-    affinity_N99 = (1 + centred_N93 @ inverse_N33 @ np.swapaxes(centred_N93, 1, 2)) / 9
-    i, j = np.broadcast_arrays(index_N9[:, :, None], index_N9[:, None, :])
-    affinity = sparse.coo_array((affinity_N99.ravel(), (i.ravel(), j.ravel())), shape=(index_HW.size,) * 2).tocsr()
-    return (sparse.diags_array(affinity.sum(1)) - affinity).tocsr()
+
+    def __init__(self, picture_3HW: Tensor, epsilon: float = 1e-7):
+        self.picture_3HW = picture_3HW
+        self.mean_3HW = _window_mean(picture_3HW)
+        products = (picture_3HW[:, None] * picture_3HW[None]).flatten(0, 1)
+        covariance = _window_mean(products) - (self.mean_3HW[:, None] * self.mean_3HW[None]).flatten(0, 1)
+        covariance_HW33 = covariance.permute(1, 2, 0).unflatten(2, (3, 3))
+        ridge = epsilon / 9 * torch.eye(3, dtype=picture_3HW.dtype, device=picture_3HW.device)
+        self.inverse_33HW = torch.linalg.inv(covariance_HW33 + ridge).permute(2, 3, 0, 1).contiguous()
+        self.count_1HW = _window_spread(torch.ones_like(self.mean_3HW[:1]))
+
+    def __call__(self, p_1HW: Tensor) -> Tensor:
+        mean_1HW = _window_mean(p_1HW)
+        covariance_3HW = _window_mean(self.picture_3HW * p_1HW) - self.mean_3HW * mean_1HW
+        slope_3HW = (self.inverse_33HW * covariance_3HW).sum(1)
+        level_1HW = mean_1HW - (slope_3HW * self.mean_3HW).sum(0, keepdim=True)
+        affine_4HW = _window_spread(torch.cat((slope_3HW, level_1HW)))
+        nearest_1HW = (affine_4HW[:3] * self.picture_3HW).sum(0, keepdim=True) + affine_4HW[3:]
+        return self.count_1HW * p_1HW - nearest_1HW
 
 
-def soft_matting(picture_HW3: np.ndarray, t_HW: np.ndarray, strength: float = 1e-4) -> np.ndarray:
+def soft_matting(picture_3HW: Tensor, t_1HW: Tensor, strength: float = 1e-4) -> Tensor:
     """The map closest to `t` that follows the picture: (L + lambda) x = lambda t (TPAMI 2010, equation 15).
 
-    Solved by conjugate gradients from `t` itself to a relative error of at most 1e-3. A picture less than 3 pixels
-    high or wide has no window, and its map is returned as it is.
+    Solved in float64 by conjugate gradients from `t` itself, to a relative error of at most 1e-3; a preconditioner
+    with L's diagonal takes more steps, not fewer. A picture less than 3 pixels high or wide has no window, and its
+    map is returned as it is.
     """
-    if min(t_HW.shape) < 3:
-        return t_HW
-    start = t_HW.ravel().astype(np.float64)
-    system = matting_laplacian(picture_HW3) + strength * sparse.eye_array(start.size)
-    # The smallest eigenvalue is lambda, hence the error is at most the residual's norm / lambda = rtol * |t|.
-    scale = sparse.diags_array(1 / system.diagonal())
-    refined, _ = cg(system.tocsr(), strength * start, x0=start, rtol=1e-3, maxiter=5000, M=scale)
-    return refined.reshape(t_HW.shape)
+    if min(t_1HW.shape[1:]) < 3:
+        return t_1HW
+    laplacian, x = MattingLaplacian(picture_3HW.double()), t_1HW.double()
+    residual = -laplacian(x)
+    direction, size = residual, residual.square().sum()
+    # The smallest eigenvalue is lambda, hence the error is at most the residual's norm / lambda.
+    enough = (1e-3 * strength * x.norm()) ** 2
+    for _ in range(5000):
+        if size <= enough:
+            break
+        image = laplacian(direction) + strength * direction
+        step = size / (direction * image).sum()
+        x, residual = x + step * direction, residual - step * image
+        size, before = residual.square().sum(), size
+        direction = residual + size / before * direction
+    return x.to(t_1HW.dtype)
+
+
+def _window_mean(x_CHW: Tensor) -> Tensor:
+    """Mean over each 3 x 3 window that lies inside the picture: C, H - 2, W - 2."""
+    x = x_CHW[:, :-2] + x_CHW[:, 1:-1] + x_CHW[:, 2:]
+    return (x[..., :-2] + x[..., 1:-1] + x[..., 2:]) / 9
+
+
+def _window_spread(x_CHW: Tensor) -> Tensor:
+    """Sum over the windows that hold a pixel: C, H + 2, W + 2."""
+    return 9 * _window_mean(F.pad(x_CHW, (2, 2, 2, 2)))
 
 
 class DCP(nn.Module):
-    """J = (I - A) / max(t, t0) + A with t = 1 - omega dark(I / A) (equations 12 and 16), clipped to [0, 1].
+    """J = (I - A) / max(t, t0) + A with t = 1 - omega dark(I / A) (equations 12 and 16).
 
     Args:
         patch: side of the dark channel's window in pixels.
         omega: share of the haze that is removed.
         t0: lower bound on the transmission.
-        refine: 'guided' (radius, epsilon), 'matting' (the paper's; on the CPU, picture by picture) or 'none'.
+        refine: 'guided' (radius, epsilon), 'matting' (the paper's, strength lambda) or 'none'.
         radius: of the guided filter's window, in pixels.
         epsilon: the guided filter's smoothing, for values in [0, 1].
-        light: rule for the airlight, 'brightest' or 'mean'.
+        strength: lambda of soft matting, how closely the refined map keeps to the estimate.
+        airlight: 'brightest' or 'mean', see `estimate_airlight`.
+        clip: cut the result to [0, 1].
 
     Shape:
-        B3HW in [0, 1] to B3HW in [0, 1].
+        B3HW in [0, 1] to B3HW in [0, 1] (beyond it without `clip`); any height and width.
+
+    Raises:
+        UserError: a name that is not known, or an even window, which has no middle.
     """
 
     def __init__(self, patch: int = 15, omega: float = 0.95, t0: float = 0.1, *, refine: str = "guided",
-                 radius: int = 60, epsilon: float = 1e-4, light: str = "brightest"):
+                 radius: int = 60, epsilon: float = 1e-4, strength: float = 1e-4, airlight: str = "brightest",
+                 clip: bool = True):
         super().__init__()
-        if refine not in REFINEMENTS or light not in AIRLIGHTS:
-            raise ValueError(f"refine must be one of {REFINEMENTS} and light one of {AIRLIGHTS}")
-        self.patch, self.omega, self.t0 = patch, omega, t0
-        self.refine, self.radius, self.epsilon, self.light = refine, radius, epsilon, light
+        if refine not in REFINEMENTS:
+            raise unknown("refinement of DCP", refine, REFINEMENTS)
+        if airlight not in AIRLIGHTS:
+            raise unknown("airlight of DCP", airlight, AIRLIGHTS)
+        if patch % 2 == 0:
+            raise UserError(f"DCP's window of {patch} pixels has no middle", fix="choose an odd number")
+        self.patch, self.omega, self.t0, self.clip = patch, omega, t0, clip
+        self.refine, self.radius, self.epsilon, self.strength = refine, radius, epsilon, strength
+        self.airlight = airlight
 
-    def transmission(self, hazy_B3HW: Tensor, light_B311: Tensor) -> Tensor:
+    def transmission(self, hazy_B3HW: Tensor, airlight_B311: Tensor) -> Tensor:
         """B1HW, before the lower bound."""
-        t = 1 - self.omega * dark_channel(hazy_B3HW / light_B311.clamp_min(1e-6), self.patch)
+        t_B1HW = 1 - self.omega * dark_channel(hazy_B3HW / airlight_B311.clamp_min(1e-6), self.patch)
         if self.refine == "guided":
-            t = guided_filter(grey(hazy_B3HW), t, self.radius, self.epsilon)
-        elif self.refine == "matting":
-            pictures = hazy_B3HW.detach().permute(0, 2, 3, 1).cpu().double().numpy()
-            maps = t.detach().cpu().double().numpy()[:, 0]
-            refined = [soft_matting(picture, m) for picture, m in zip(pictures, maps, strict=True)]
-            t = torch.from_numpy(np.stack(refined))[:, None].to(t)
-        return t
+            return guided_filter(grey(hazy_B3HW), t_B1HW, self.radius, self.epsilon)
+        if self.refine == "matting":
+            pairs = zip(hazy_B3HW, t_B1HW, strict=True)
+            return torch.stack([soft_matting(picture, t, self.strength) for picture, t in pairs])
+        return t_B1HW
 
     def forward(self, hazy_B3HW: Tensor) -> Tensor:
-        light_B311 = airlight(hazy_B3HW, dark_channel(hazy_B3HW, self.patch), self.light)
-        t_B1HW = self.transmission(hazy_B3HW, light_B311).clamp_min(self.t0)
-        return ((hazy_B3HW - light_B311) / t_B1HW + light_B311).clamp(0, 1)
+        airlight_B311 = estimate_airlight(hazy_B3HW, dark_channel(hazy_B3HW, self.patch), self.airlight)
+        t_B1HW = self.transmission(hazy_B3HW, airlight_B311).clamp_min(self.t0)
+        restored_B3HW = (hazy_B3HW - airlight_B311) / t_B1HW + airlight_B311
+        return restored_B3HW.clamp(0, 1) if self.clip else restored_B3HW
 
 
 SYSTEM = System(

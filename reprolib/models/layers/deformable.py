@@ -1,7 +1,8 @@
 """Modulated deformable convolution (DCNv2, Zhu et al., CVPR 2019) in plain PyTorch.
 
-torchvision's operator has a slow CPU backward and refuses bf16. Here all taps are read by one `grid_sample` and
-combined by one matrix product; values and gradients are the operator's.
+torchvision's operator has a slow CPU backward and refuses bf16. Here a bilinear sample is a weighted bag of four
+pixels, so that one `embedding_bag` reads all taps at all positions, and one matrix product combines them. Values and
+gradients are the operator's.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
+from reprolib.errors import unknown
+
 OPERATORS = ("ours", "torchvision")
 
 
@@ -21,47 +24,69 @@ def deform_conv2d(x_BCHW: Tensor, offset: Tensor, weight: Tensor, bias: Tensor |
     """Deformable convolution of stride 1 with one offset group.
 
     The arguments are those of `torchvision.ops.deform_conv2d`, so that either can stand in for the other. Positions
-    and samples are computed in float32 at least; the matrix product in `weight`'s type, or in autocast's.
+    and samples are computed in float32 at least; the matrix product in `weight`'s type, or in autocast's. Legend:
+    R, Q rows and columns of the result, T taps (k^2).
 
     Args:
         x_BCHW: features; outside the map they are zero.
-        offset: B, 2k^2, H', W' in pixels; for tap t (row by row) the channels 2t and 2t+1 are dy and dx.
-        weight: O, C, k, k with k odd.
+        offset: B, 2T, R, Q in pixels; for tap t (row by row) the channels 2t and 2t+1 are dy and dx.
+        weight: O, C, k, k.
         bias: O, or None.
-        mask: B, k^2, H', W', factors of the samples; None is all ones.
-        padding: zeros around the map in pixels.
+        mask: B, T, R, Q, factors of the samples; None is all ones.
+        padding: zeros around the map in pixels; R = H + 2 padding - k + 1.
 
     Returns:
-        B, O, H', W' with H' = H + 2 padding - k + 1.
+        B, O, R, Q, channels last in memory. An offset that is not finite makes its results NaN.
     """
-    batch, channels, height, width = x_BCHW.shape
     out, _, kernel, _ = weight.shape
-    taps, (rows, columns) = kernel * kernel, offset.shape[-2:]
     exact = torch.promote_types(torch.promote_types(x_BCHW.dtype, offset.dtype), torch.float32)
-    x, shift = x_BCHW.to(exact), offset.to(exact).view(batch, taps, 2, rows, columns)
-
-    tap = torch.arange(kernel, device=x.device, dtype=exact) - padding
-    home_y = tap.repeat_interleave(kernel).view(1, taps, 1, 1) + torch.arange(rows, device=x.device).view(1, 1, -1, 1)
-    home_x = tap.repeat(kernel).view(1, taps, 1, 1) + torch.arange(columns, device=x.device).view(1, 1, 1, -1)
-    at_y, at_x = home_y + shift[:, :, 0], home_x + shift[:, :, 1]
-
-    # Zeros to the right and below change nothing, since positions outside read zero anyway. With sizes that are
-    # powers of two, grid_sample's rescaling of positions is exact, so that whole-pixel offsets (the initial ones)
-    # fall on the same side of the kink of bilinear interpolation as in torchvision, and gradients agree too.
-    tall, wide = (1 << max(1, math.ceil(math.log2(n))) for n in (height, width))
-    x = F.pad(x, (0, wide - width, 0, tall - height))
-    grid = torch.stack(((2 * at_x + 1) / wide - 1, (2 * at_y + 1) / tall - 1), dim=-1)
-    sampled = F.grid_sample(x, grid.view(batch, taps * rows, columns, 2), padding_mode="zeros", align_corners=False)
-    sampled = sampled.reshape(batch, channels, taps, rows * columns)
+    index, share = _corners(x_BCHW, offset.to(exact), kernel, padding)
     if mask is not None:
-        sampled = sampled * mask.to(exact).view(batch, 1, taps, rows * columns)
-    columns_BKN = sampled.reshape(batch, channels * taps, rows * columns)
-    if not torch.is_autocast_enabled(x.device.type):
-        columns_BKN = columns_BKN.to(weight.dtype)
-    result = weight.reshape(out, channels * taps) @ columns_BKN
-    if bias is not None:
-        result = result + bias.to(result.dtype).view(1, out, 1)
-    return result.view(batch, out, rows, columns)
+        share = share * mask.to(exact).permute(0, 2, 3, 1)[..., None]
+
+    # Channels last, because then a corner is one contiguous row; a ring of zeros stands for all that is outside.
+    pixels_NC = F.pad(x_BCHW.to(exact).permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).flatten(0, 2)
+    sampled = F.embedding_bag(index.view(-1, 4), pixels_NC, mode="sum", per_sample_weights=share.view(-1, 4))
+    sampled_BRQK = sampled.view(*index.shape[:3], -1)  # K = TC
+    if not torch.is_autocast_enabled(x_BCHW.device.type):
+        sampled_BRQK = sampled_BRQK.to(weight.dtype)
+    return F.linear(sampled_BRQK, weight.permute(0, 2, 3, 1).reshape(out, -1), bias).permute(0, 3, 1, 2)
+
+
+def _corners(x_BCHW: Tensor, offset: Tensor, kernel: int, padding: int) -> tuple[Tensor, Tensor]:
+    """The four pixels around each sampled position and their bilinear shares.
+
+    Returns:
+        index: B, R, Q, T, 4; row of the map that has a ring of one pixel and is flattened over B, H, W.
+        share: B, R, Q, T, 4; sums to 1. Gradients flow to the offset.
+    """
+    batch, _, height, width = x_BCHW.shape
+    rows, columns = offset.shape[-2:]
+    tap = torch.arange(-padding, kernel - padding, device=x_BCHW.device)
+    home_y = torch.arange(rows, device=x_BCHW.device).view(-1, 1, 1) + tap.repeat_interleave(kernel)
+    home_x = torch.arange(columns, device=x_BCHW.device).view(-1, 1) + tap.repeat(kernel)
+    offset_BRQT2 = offset.permute(0, 2, 3, 1).unflatten(3, (-1, 2))
+    top, bottom, lower = _neighbours(home_y + offset_BRQT2[..., 0], height)
+    left, right, farther = _neighbours(home_x + offset_BRQT2[..., 1], width)
+
+    picture = torch.arange(batch, device=x_BCHW.device).view(-1, 1, 1, 1) * (height + 2)
+    top, bottom = (picture + top) * (width + 2), (picture + bottom) * (width + 2)
+    index = torch.stack((top + left, top + right, bottom + left, bottom + right), dim=-1)
+    upper, nearer = 1 - lower, 1 - farther
+    return index, torch.stack((upper * nearer, upper * farther, lower * nearer, lower * farther), dim=-1)
+
+
+def _neighbours(position: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The whole numbers on both sides of a position and the share of the second.
+
+    They count from 0 at the ring before the map to size + 1 at the ring behind it; beyond, both lie on the ring. On
+    a whole number, where bilinear interpolation has a kink, the second share rises from 0, as in torchvision: all
+    offsets start there.
+    """
+    first = position.detach().floor()
+    # Infinity must not reach the conversion to integers: an index out of range ends the process on a GPU.
+    whole = first.nan_to_num().clamp(-2, size).long()
+    return whole.clamp(min=-1) + 1, whole.clamp(max=size - 1) + 2, position - first
 
 
 class ModulatedDeformConv2d(nn.Module):
@@ -69,12 +94,17 @@ class ModulatedDeformConv2d(nn.Module):
 
     State-dict names are those of the layer that AECR-Net was released with: `weight`, `bias`,
     `conv_offset_mask.{weight,bias}`; the first 2k^2 predicted channels are offsets, the last k^2 mask logits.
+
+    Args:
+        channels: of the input and of the result.
+        kernel: side of the kernel, odd.
+        operator: 'ours', or 'torchvision' as the reference.
     """
 
     def __init__(self, channels: int, kernel: int = 3, operator: str = "ours"):
         super().__init__()
         if operator not in OPERATORS:
-            raise ValueError(f"operator must be one of {OPERATORS}, not '{operator}'")
+            raise unknown("deformable operator", operator, OPERATORS)
         self.kernel, self.padding, self.operator = kernel, kernel // 2, operator
         self.weight = nn.Parameter(torch.empty(channels, channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -87,7 +117,5 @@ class ModulatedDeformConv2d(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         offset, mask = self.conv_offset_mask(x_BCHW).split((2 * self.kernel**2, self.kernel**2), dim=1)
-        mask = mask.sigmoid()
-        if self.operator == "torchvision":
-            return torchvision_deform_conv2d(x_BCHW, offset, self.weight, self.bias, padding=self.padding, mask=mask)
-        return deform_conv2d(x_BCHW, offset, self.weight, self.bias, mask=mask, padding=self.padding)
+        convolve = torchvision_deform_conv2d if self.operator == "torchvision" else deform_conv2d
+        return convolve(x_BCHW, offset, self.weight, self.bias, padding=self.padding, mask=mask.sigmoid())

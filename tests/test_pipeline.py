@@ -1,0 +1,63 @@
+"""dvc.yaml is current, and each stage declares what it runs and nothing of its neighbours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reprolib.errors import UserError
+from reprolib.experiment import active_profile, experiments, find, profiles
+from reprolib.pipeline import build, render
+from reprolib.provenance import modules
+
+
+def test_dvc_yaml_is_current(project: Path) -> None:
+    assert (project / "dvc.yaml").read_text() == render(active_profile(project), project), "run `reprolib profile NAME`"
+
+
+def test_a_system_is_a_dependency_of_its_own_stages_only(project: Path) -> None:
+    stages = build("mini", project)["stages"]
+    aod = {n for n, s in stages.items() if "reprolib/models/dehazing/aodnet.py" in s["deps"]}
+    assert aod == {f"mini-{do}-aodnet-{c}" for do in ("train", "evaluate") for c in ("homogeneous", "dense", "nonhomogeneous")} | {"mini-protocols"}
+    assert "reprolib/models/layers/deformable.py" not in stages["mini-train-aodnet-dense"]["deps"]
+    assert "reprolib/models/layers/deformable.py" in stages["mini-train-base"]["deps"]
+    assert not any("cli.py" in d for s in stages.values() for d in s["deps"])
+
+
+def test_no_stage_writes_what_another_writes(project: Path) -> None:
+    outs = [next(iter(o)) if isinstance(o, dict) else o for s in build("mini", project)["stages"].values() for o in s["outs"]]
+    assert len(outs) == len(set(outs))
+
+
+def test_import_graph_sees_nested_imports() -> None:
+    names = {p.name for p in modules("reprolib.evaluation")}
+    assert {"evaluation.py", "quality.py", "paired.py", "weights.py", "dehazing.py"} <= names
+    assert "aecrnet.py" not in names
+
+
+def test_every_row_of_tables_2_and_4_has_an_experiment(project: Path) -> None:
+    rows = {r for e in experiments("mini", project).values() for r in e.rows}
+    assert {f"table4/{r}" for r in ("1:1", "1:r", "r:1", "r:r")} <= rows
+    assert len([r for r in rows if r.startswith("table2/")]) == 7
+
+
+def test_experiments_merge_and_complain(project: Path) -> None:
+    e = find("mini", "base", root=project)
+    assert e.network == {"width": 16, "dfe": False, "mix": "none"} and e.contrast is None
+    assert find("mini", "aecrnet", "haze-dense", root=project).name == "aecrnet-dense"
+    assert e.fingerprint != find("mini", "base", root=project, seed=1).fingerprint
+    for words, call in (
+        ("did you mean 'aecrnet'", lambda: find("mini", "aecrne", "haze-dense", root=project)),
+        ("no dataset given", lambda: find("mini", "aecrnet", root=project)),
+        ("did you mean 'mini'", lambda: find("minni", "aecrnet", root=project)),
+    ):
+        with pytest.raises(UserError, match=words):
+            call()
+
+
+def test_profiles_are_read(project: Path) -> None:
+    for name in profiles(project):
+        assert yaml.safe_load((project / "profiles" / f"{name}.yaml").read_text())["experiments"]
+        assert experiments(name, project)
