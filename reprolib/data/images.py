@@ -44,7 +44,7 @@ def read_rgb(path: Path) -> np.ndarray:
             return _from_grey(np.asarray(image), image.mode, path)
         if _is_deep_colour(image, path):
             return _to_eight(_read_deep_colour(path, image.format))
-        return np.array(image.convert("RGBA").convert("RGB") if image.mode in ("P", "PA") else image.convert("RGB"))
+        return np.array(image.convert("RGB"))
 
 
 def read_size(path: Path) -> tuple[int, int]:

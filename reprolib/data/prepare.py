@@ -56,10 +56,20 @@ def prepare(name: str, out: Path | None = None, wheel: Path | None = None) -> Pa
         new = workshop / "new"
         drawn = _write_motorcycle(new) if name == "motorcycle" else _write_photos(new, name, wheel)
         write_text(new / PARAMETERS, json.dumps(drawn, indent=1, sort_keys=True) + "\n")
-        if out.exists():
-            out.rename(workshop / "old")
-        new.rename(out)
+        _exchange(new, out, workshop / "old")
     return out
+
+
+def _exchange(new: Path, out: Path, old: Path) -> None:
+    """Move `new` to `out`, and what was there to `old`; back again if that fails."""
+    if out.exists():
+        out.rename(old)
+    try:
+        new.rename(out)
+    except BaseException:
+        if old.exists():
+            old.rename(out)
+        raise
 
 
 def _may_be_replaced(out: Path) -> bool:

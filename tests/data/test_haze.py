@@ -59,6 +59,16 @@ def test_haze_is_a_pure_function_of_dataset_photo_and_variant(clear: np.ndarray,
     assert all(o[1]["beta"] != drawn["beta"] and not np.array_equal(o[0], first) for o in others)
 
 
+def test_datasets_draw_independently(clear: np.ndarray) -> None:
+    """The same photo must not be at the same place of its range in every dataset."""
+    places = []
+    for dataset in STREET:
+        low, high = haze.KINDS[dataset].beta
+        drawn = [haze.synthesise(clear, dataset, str(n), 1)[1]["beta"] for n in range(5)]
+        places.append([(beta - low) / (high - low) for beta in drawn])
+    assert np.abs(np.diff(places, axis=0)).max(axis=1).min() > 0.05
+
+
 @pytest.mark.parametrize("dataset", STREET)
 def test_parameters_lie_in_their_ranges_and_fill_them(clear: np.ndarray, dataset: str) -> None:
     kind = haze.KINDS[dataset]

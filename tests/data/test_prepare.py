@@ -103,6 +103,22 @@ def test_failure_in_the_middle_leaves_what_was_there(tmp_path: Path, monkeypatch
     assert digests(out) == before and [p.name for p in tmp_path.iterdir()] == ["haze-dense"]
 
 
+@pytest.mark.usefixtures("few")
+def test_failure_of_the_last_step_puts_the_old_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = prepare.prepare("haze-dense", tmp_path / "haze-dense")
+    before, rename = digests(out), Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(UserError, match="cannot write: No space left on device"):
+        prepare.prepare("haze-dense", out)
+    assert digests(out) == before
+
+
 def test_real_datasets_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be made here.*reprolib data register nh-haze"):
         prepare.prepare("nh-haze", tmp_path / "x")

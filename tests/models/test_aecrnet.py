@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
+from reprolib.errors import UserError
 from reprolib.inference import pad_to_multiple
 from reprolib.models import count_parameters
 from reprolib.models.dehazing.aecrnet import SYSTEM, VARIANTS, AECRNet
@@ -47,7 +50,7 @@ def test_published_checkpoint_loads_strictly(mixers: tuple[str, str]) -> None:
     state = {names.get(key, key): torch.randn(shape) for key, shape in published_shapes().items()}
     model = SYSTEM.build()
     assert SYSTEM.importer is not None
-    model.load_state_dict(SYSTEM.importer(state), strict=True)
+    model.load_state_dict(SYSTEM.importer({f"module.{key}": value for key, value in state.items()}), strict=True)
     assert model.mixing_factors() == pytest.approx({"mix1": state[mixers[0]].sigmoid().item(),
                                                     "mix2": state[mixers[1]].sigmoid().item()})
 
@@ -101,7 +104,7 @@ def test_forward_is_the_published_one(row: str) -> None:
 def test_mixing_starts_at_the_published_shares() -> None:
     assert AECRNet(width=4).mixing_factors() == pytest.approx({"mix1": 0.2689, "mix2": 0.3543}, abs=1e-4)
     assert AECRNet(width=4, mix="skip").mixing_factors() == {}
-    with pytest.raises(ValueError, match="mix"):
+    with pytest.raises(UserError, match="mix"):
         AECRNet(width=4, mix="both")
 
 
@@ -115,6 +118,29 @@ def test_trains_on_a_batch_of_one(precision: torch.dtype) -> None:
     torch.testing.assert_close(out.float(), plain, rtol=0, atol=0.03)
     out.float().square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_shared_block_gathers_the_gradients_of_all_its_uses() -> None:
+    """Six copies in a chain give six gradients whose sum is the shared block's."""
+    shared = AECRNet(width=4).double().block
+    copies = [copy.deepcopy(shared) for _ in range(6)]
+    x = torch.randn(2, 16, 5, 6, dtype=torch.float64)
+    one, six = x, x
+    for copied in copies:
+        one, six = shared(one), copied(six)
+    one.square().mean().backward()
+    six.square().mean().backward()
+    for name, parameter in shared.named_parameters():
+        total = torch.stack([dict(c.named_parameters())[name].grad for c in copies]).sum(0)
+        torch.testing.assert_close(parameter.grad, total)
+
+
+def test_block_count_is_how_often_the_shared_block_runs() -> None:
+    model, calls = AECRNet(width=4).eval(), []
+    model.block.register_forward_hook(lambda *_: calls.append("block"))
+    model.dcn_block.register_forward_hook(lambda *_: calls.append("dfe"))
+    model(torch.rand(1, 3, 8, 8))
+    assert calls == 6 * ["block"] + 2 * ["dfe"]
 
 
 @pytest.mark.parametrize("size", [(5, 7), (33, 18), (4, 4)])

@@ -7,8 +7,16 @@ import pytest
 import torch
 from scipy import ndimage
 
+from reprolib.errors import UserError
 from reprolib.models import count_parameters
-from reprolib.models.dehazing.dcp import DCP, SYSTEM, airlight, dark_channel, matting_laplacian, soft_matting
+from reprolib.models.dehazing.dcp import (
+    DCP,
+    SYSTEM,
+    MattingLaplacian,
+    dark_channel,
+    estimate_airlight,
+    soft_matting,
+)
 
 
 def picture(height: int = 40, width: int = 50) -> np.ndarray:
@@ -50,7 +58,7 @@ def test_agrees_with_the_restatement(refine: str, light: str) -> None:
     x = picture()
     x[10:30, 20:42] = 0.96, 0.98, 0.97  # one colour where the dark channel peaks: the order of equals cannot matter
     batch = torch.from_numpy(np.stack((x, picture()))).permute(0, 3, 1, 2)
-    out = DCP(refine=refine, light=light)(batch)
+    out = DCP(refine=refine, airlight=light)(batch)
     np.testing.assert_allclose(dark_channel(batch)[0, 0].numpy(), dark(x))
     np.testing.assert_allclose(out[0].permute(1, 2, 0).numpy(), restated(x, refine, light), atol=1e-6)
 
@@ -61,8 +69,19 @@ def test_airlight_rules() -> None:
     d = hazy.mean(1, keepdim=True) * 0
     d[0, 0, [5, 20, 40], [7, 30, 59]] = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)
     candidates = hazy[0][:, [5, 20, 40], [7, 30, 59]].T
-    torch.testing.assert_close(airlight(hazy, d, "mean")[0, :, 0, 0], candidates.mean(0))
-    torch.testing.assert_close(airlight(hazy, d, "brightest")[0, :, 0, 0], candidates[candidates.sum(1).argmax()])
+    torch.testing.assert_close(estimate_airlight(hazy, d, "mean")[0, :, 0, 0], candidates.mean(0))
+    brightest = candidates[candidates.sum(1).argmax()]
+    torch.testing.assert_close(estimate_airlight(hazy, d, "brightest")[0, :, 0, 0], brightest)
+
+
+def planes(x_HW3: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x_HW3.transpose(2, 0, 1)))
+
+
+def matrix_of(operator: MattingLaplacian, height: int, width: int) -> np.ndarray:
+    """The matrix of a linear operator on maps, column by column."""
+    units = torch.eye(height * width, dtype=torch.float64).view(-1, 1, height, width)
+    return np.stack([operator(unit).ravel().numpy() for unit in units], axis=1)
 
 
 def test_matting_laplacian_is_the_published_sum() -> None:
@@ -76,16 +95,28 @@ def test_matting_laplacian_is_the_published_sum() -> None:
             for a, i in enumerate(members):
                 for b, j in enumerate(members):
                     expected[i, j] += (i == j) - (1 + (colours[a] - mean) @ inverse @ (colours[b] - mean)) / 9
-    np.testing.assert_allclose(matting_laplacian(x, epsilon).toarray(), expected, atol=1e-9)
+    np.testing.assert_allclose(matrix_of(MattingLaplacian(planes(x), epsilon), 5, 6), expected, atol=1e-9)
 
 
 def test_soft_matting_solves_its_equation() -> None:
     x, t = picture(12, 15), np.random.default_rng(1).random((12, 15))
     for strength in (1e-4, 1e-1):
-        system = matting_laplacian(x).toarray() + strength * np.eye(t.size)
+        system = matrix_of(MattingLaplacian(planes(x)), *t.shape) + strength * np.eye(t.size)
         expected = np.linalg.solve(system, strength * t.ravel()).reshape(t.shape)
-        assert np.linalg.norm(soft_matting(x, t, strength) - expected) < 1e-3 * np.linalg.norm(t)
-    assert np.array_equal(soft_matting(x[:2], t[:2]), t[:2])
+        refined = soft_matting(planes(x), torch.from_numpy(t)[None], strength)[0].numpy()
+        assert np.linalg.norm(refined - expected) < 1e-3 * np.linalg.norm(t)
+    thin = torch.rand(1, 2, 9)
+    assert torch.equal(soft_matting(torch.rand(3, 2, 9), thin), thin)
+
+
+def test_soft_matting_keeps_what_is_affine_in_colour() -> None:
+    """Such a map costs nothing, so it is its own refinement."""
+    x = torch.rand(3, 20, 24, dtype=torch.float64)  # lively enough in each window that epsilon does not matter
+    t = 0.2 + torch.tensordot(torch.tensor([0.3, -0.1, 0.2], dtype=torch.float64), x, 1)[None]
+    assert (soft_matting(x, t, 1e-2) - t).norm() < 2e-3 * t.norm()
+    foreign = torch.rand_like(t)
+    assert (soft_matting(x, foreign, 1e-2) - foreign).norm() > 0.1 * foreign.norm()
+    assert MattingLaplacian(x, 1e-12)(t).abs().max() < 1e-8
 
 
 def test_matting_option_refines_each_picture_alone() -> None:
@@ -98,9 +129,15 @@ def test_matting_option_refines_each_picture_alone() -> None:
 
 def test_nothing_is_learned() -> None:
     assert count_parameters(SYSTEM.build()) == 0 and not SYSTEM.trained and SYSTEM.label == "DCP"
-    for option in ({"refine": "bilateral"}, {"light": "median"}):
-        with pytest.raises(ValueError, match="must be one of"):
-            DCP(**option)
+
+
+@pytest.mark.parametrize(("option", "message"), [
+    ({"refine": "guide"}, "did you mean 'guided'"), ({"airlight": "median"}, "did you mean 'mean'"),
+    ({"patch": 8}, "odd"),
+])
+def test_unknown_options_are_named(option: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        DCP(**option)
 
 
 def test_small_and_black_pictures() -> None:
@@ -108,3 +145,45 @@ def test_small_and_black_pictures() -> None:
         assert DCP()(torch.rand(1, 3, *size)).isfinite().all()
         assert DCP(refine="matting")(torch.rand(1, 3, *size)).isfinite().all()
     assert not DCP()(torch.zeros(1, 3, 8, 8)).any()
+
+
+def test_finds_the_haze_that_was_put_in() -> None:
+    """Every patch of the scene holds a black pixel, so the prior holds exactly: t, A and the scene come back."""
+    generator = torch.Generator().manual_seed(3)
+    scene = 0.8 * torch.rand(1, 3, 60, 70, generator=generator, dtype=torch.float64)
+    scene[..., ::7, ::7] = 0
+    light = torch.tensor([0.82, 0.9, 0.96], dtype=torch.float64).view(1, 3, 1, 1)
+    true_t = torch.full((1, 1, 60, 70), 0.45, dtype=torch.float64)
+    true_t[..., :30] = 0.7
+    true_t[..., :20, 50:] = 0  # sky: nothing but airlight
+    hazy = scene * true_t + light * (1 - true_t)
+    model = DCP(refine="none", omega=1.0, patch=15)
+    torch.testing.assert_close(estimate_airlight(hazy, dark_channel(hazy)), light)
+    t = model.transmission(hazy, light)
+    inside = [(slice(20), slice(22)), (slice(35, 60), slice(38, 70))]  # at least half a patch from a change of t
+    for rows, columns in inside:
+        torch.testing.assert_close(t[..., rows, columns], true_t[..., rows, columns], rtol=0, atol=1e-12)
+        torch.testing.assert_close(model(hazy)[..., rows, columns], scene[..., rows, columns], rtol=0, atol=1e-12)
+    torch.testing.assert_close(t[..., :10, 60:], torch.zeros(1, 1, 10, 10, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("refine", ["none", "guided", "matting"])
+def test_leaves_a_clear_picture_alone(refine: str) -> None:
+    """Black in every patch: the dark channel is 0, hence t is 1 and nothing changes."""
+    clear = torch.rand(1, 3, 40, 44)
+    clear[..., ::5, ::5] = 0
+    torch.testing.assert_close(DCP(refine=refine)(clear), clear, rtol=0, atol=1e-4)
+
+
+def test_lower_bound_and_clipping() -> None:
+    hazy = torch.from_numpy(picture()).permute(2, 0, 1)[None]
+    hazy[..., 5, 3] = 1  # brighter than the airlight
+    free = DCP(refine="none", t0=0.9, clip=False)(hazy)
+    light = estimate_airlight(hazy, dark_channel(hazy))
+    lifted = DCP(refine="none").transmission(hazy, light) < 0.9
+    assert lifted.any()
+    expected = ((hazy - light) / 0.9 + light)[lifted.expand_as(hazy)]
+    torch.testing.assert_close(free[lifted.expand_as(hazy)], expected)
+    strong = DCP(refine="none", clip=False)(hazy)
+    assert strong.max() > 1
+    torch.testing.assert_close(DCP(refine="none")(hazy), strong.clamp(0, 1))

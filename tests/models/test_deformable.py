@@ -15,6 +15,7 @@ OFFSETS = {
     "whole pixels": lambda shape: torch.randint(-4, 5, shape).double(),
     "half pixels": lambda shape: torch.randint(-9, 10, shape).double() / 2,
     "fractions": lambda shape: 2 * torch.randn(shape, dtype=torch.float64),
+    "nearly zero": lambda shape: 1e-20 * torch.randn(shape, dtype=torch.float64),
     "far outside": lambda shape: 1e4 * torch.randn(shape, dtype=torch.float64),
 }
 
@@ -64,7 +65,7 @@ def test_same_gradient_at_the_border(size: int) -> None:
 
 @pytest.mark.parametrize("size", [(12, 20), (25, 13)])
 def test_fp32_takes_the_same_side_of_the_kink_at_whole_pixels(size: tuple[int, int]) -> None:
-    """Sizes at which rescaling positions to [-1, 1] and back can round a whole position down by a pixel."""
+    """All offsets start at zero, where the gradient differs between the two sides; no rounding may choose."""
     arguments = {
         "x": torch.randn(1, 4, *size), "offset": torch.zeros(1, 18, *size), "weight": torch.randn(4, 4, 3, 3),
         "mask": torch.full((1, 9, *size), 0.5),
@@ -72,6 +73,35 @@ def test_fp32_takes_the_same_side_of_the_kink_at_whole_pixels(size: tuple[int, i
     _, our_gradients = with_gradients(deform_conv2d, arguments)
     _, their_gradients = with_gradients(reference, arguments, padding=1)
     torch.testing.assert_close(our_gradients, their_gradients, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_memory_layout_does_not_matter(layout: torch.memory_format) -> None:
+    layer = ModulatedDeformConv2d(8)
+    torch.nn.init.normal_(layer.conv_offset_mask.weight, std=0.2)
+    x = torch.randn(2, 8, 6, 9)
+    expected = layer(x)
+    torch.testing.assert_close(layer.to(memory_format=layout)(x.contiguous(memory_format=layout)), expected)
+
+
+def test_offset_that_is_not_finite_spoils_its_own_results_only() -> None:
+    """A diverging run must show a loss that is not finite, and must not end in a memory error."""
+    offset = torch.zeros(1, 18, 4, 5)
+    offset[0, 0, 1, 2], offset[0, 7, 3, 0], offset[0, 4, 0, 4] = torch.nan, torch.inf, -torch.inf
+    out = deform_conv2d(torch.rand(1, 2, 4, 5), offset, torch.rand(3, 2, 3, 3))
+    spoilt = torch.zeros(4, 5, dtype=torch.bool)
+    spoilt[[1, 3, 0], [2, 0, 4]] = True
+    assert torch.equal(out.isnan(), spoilt.expand(1, 3, 4, 5))
+
+
+def test_a_second_run_gives_the_same_bits() -> None:
+    """Resumed training is compared bit by bit: sums over samples that share a pixel must keep their order."""
+    layer, x = ModulatedDeformConv2d(32), torch.rand(4, 32, 24, 24)
+    torch.nn.init.normal_(layer.conv_offset_mask.weight, std=0.2)
+    offset, mask = layer.conv_offset_mask(x).detach().split((18, 9), dim=1)
+    arguments = {"x": x, "offset": offset, "weight": layer.weight.detach(), "mask": mask}
+    (first, gradients), (second, again) = (with_gradients(deform_conv2d, arguments) for _ in range(2))
+    assert torch.equal(first, second) and all(torch.equal(gradients[name], again[name]) for name in arguments)
 
 
 def test_without_offsets_it_is_a_convolution() -> None:

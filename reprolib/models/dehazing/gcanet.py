@@ -1,0 +1,115 @@
+"""GCANet: Gated Context Aggregation Network for Image Dehazing and Deraining (Chen et al., WACV 2019).
+
+Not a row of the paper's Table 1: an additional system, because its published weights can be had and check the whole
+chain from weights file to score. The authors' released network is followed, names included (their file is a plain
+state dict). What their script does around it is inside: 0..255, the edge map, the residual added to the picture.
+Their final clamp and rounding are left to the metric's protocol. Where they crop to a multiple of 4, here the caller
+pads, so that no pixel is lost.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reprolib.models import System
+
+
+def edge_map(x_BCHW: Tensor) -> Tensor:
+    """Mean absolute difference to the four neighbours and over channels, B1HW; a missing neighbour counts as equal."""
+    across = F.pad(x_BCHW.diff(dim=3).abs(), (1, 1))
+    along = F.pad(x_BCHW.diff(dim=2).abs(), (0, 0, 1, 1))
+    total = across[..., 1:] + across[..., :-1] + along[..., 1:, :] + along[..., :-1, :]
+    return total.mean(1, keepdim=True) / 4
+
+
+class SharedSmoothing(nn.Module):
+    """One k x k kernel for all channels, before a dilated convolution: without it, neighbours share no input.
+
+    Begins as the identity.
+    """
+
+    def __init__(self, kernel: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, 1, kernel, kernel))
+        nn.init.dirac_(self.weight)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        channels, kernel = x_BCHW.shape[1], self.weight.shape[-1]
+        weight = self.weight.expand(channels, 1, kernel, kernel)
+        return F.conv2d(x_BCHW, weight, padding=kernel // 2, groups=channels)
+
+
+class ResBlock(nn.Module):
+    """ReLU(x + norm(conv(ReLU(norm(conv(x)))))), with dilated convolutions, each of them after a smoothing one.
+
+    Without dilation there is nothing to smooth, and no smoothing.
+    """
+
+    def __init__(self, channels: int, dilation: int):
+        super().__init__()
+        smooth = dilation > 1
+        self.pre_conv1 = SharedSmoothing(2 * dilation - 1) if smooth else nn.Identity()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm1 = nn.InstanceNorm2d(channels, affine=True)
+        self.pre_conv2 = SharedSmoothing(2 * dilation - 1) if smooth else nn.Identity()
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm2 = nn.InstanceNorm2d(channels, affine=True)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(self.pre_conv1(x_BCHW))))
+        return F.relu(x_BCHW + self.norm2(self.conv2(self.pre_conv2(y))))
+
+
+class GCANet(nn.Module):
+    """Encoder to half the size, smoothed dilated blocks, gated sum of three depths, decoder to a residual.
+
+    Args:
+        width: channels throughout; 64 in the paper.
+
+    Shape:
+        B3HW in [0, 1] to B3HW, unbounded; height and width multiples of 4.
+    """
+
+    def __init__(self, width: int = 64):
+        super().__init__()
+        self.conv1 = nn.Conv2d(4, width, 3, padding=1, bias=False)
+        self.norm1 = nn.InstanceNorm2d(width, affine=True)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.InstanceNorm2d(width, affine=True)
+        self.conv3 = nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False)
+        self.norm3 = nn.InstanceNorm2d(width, affine=True)
+        self.res1, self.res2, self.res3 = (ResBlock(width, dilation=2) for _ in range(3))
+        self.res4, self.res5, self.res6 = (ResBlock(width, dilation=4) for _ in range(3))
+        self.res7 = ResBlock(width, dilation=1)
+        self.gate = nn.Conv2d(3 * width, 3, 3, padding=1)
+        self.deconv3 = nn.ConvTranspose2d(width, width, 4, stride=2, padding=1)
+        self.norm4 = nn.InstanceNorm2d(width, affine=True)
+        self.deconv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.norm5 = nn.InstanceNorm2d(width, affine=True)
+        self.deconv1 = nn.Conv2d(width, 3, 1)
+
+    def forward(self, hazy_B3HW: Tensor) -> Tensor:
+        picture = 255 * hazy_B3HW
+        y = torch.cat((picture, edge_map(picture)), 1) - 128
+        for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2), (self.conv3, self.norm3)):
+            y = F.relu(norm(conv(y)))
+        shallow = y
+        middle = self.res4(self.res3(self.res2(self.res1(shallow))))
+        deep = self.res7(self.res6(self.res5(middle)))
+        g1, g2, g3 = self.gate(torch.cat((shallow, middle, deep), 1)).chunk(3, dim=1)
+        y = F.relu(self.norm4(self.deconv3(g1 * shallow + g2 * middle + g3 * deep)))
+        y = F.relu(self.norm5(self.deconv2(y)))
+        return hazy_B3HW + self.deconv1(y) / 255
+
+
+SYSTEM = System(
+    name="gcanet",
+    label="GCANet (extra)",
+    task="dehazing",
+    build=GCANet,
+    source="Chen et al., Gated Context Aggregation Network for Image Dehazing and Deraining, WACV 2019; layout and key "
+    "names of the released code; not a row of Table 1",
+    multiple=4,
+)
