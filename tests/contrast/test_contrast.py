@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torch import nn
 
 from reprolib.contrast.features import TRUNKS, VGGFeatures, load_features
@@ -174,8 +175,25 @@ def test_normalisations() -> None:
         net.features[0].register_forward_pre_hook(lambda _, args, name=name: seen.update({name: args[0]}))
         net(x)
     assert torch.equal(seen["none"], x)
-    assert torch.allclose(seen["caffe"][:, 0], x[:, 2] * 255 - 103.939, atol=1e-3)
+    assert torch.allclose(255 * seen["caffe"][:, 0], x[:, 2] * 255 - 103.939, atol=1e-3)
     assert torch.allclose(seen["imagenet"][:, 1], (x[:, 1] - 0.456) / 0.224, atol=1e-5)
+
+
+def test_caffe_features_are_the_original_network_s_in_units_of_the_picture_range(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Independent: the original input in levels, unchanged biases, and one division at the end."""
+    stored = VGGFeatures("vgg16").state_dict()
+    save_file(stored, tmp_path / "vgg16.safetensors")
+    ours = load_features("vgg16", tmp_path / "vgg16.safetensors")
+    x = torch.rand(2, 3, 32, 32)
+    y = 255 * x.flip(1) - torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
+    convolutions = [stored[f"features.{i}.{kind}"] for i in (0, 2, 5) for kind in ("weight", "bias")]
+    first = torch.relu(torch.nn.functional.conv2d(y, *convolutions[:2], padding=1))
+    second = torch.relu(torch.nn.functional.conv2d(first, *convolutions[2:4], padding=1))
+    third = torch.relu(torch.nn.functional.conv2d(
+        torch.nn.functional.max_pool2d(second, 2), *convolutions[4:], padding=1))
+    found = ours(x)
+    assert torch.allclose(found[0], first / 255, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(found[1], third / 255, rtol=1e-4, atol=1e-5)
 
 
 def test_extractor_is_frozen_and_runs_in_bf16() -> None:

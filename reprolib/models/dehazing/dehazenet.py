@@ -108,8 +108,9 @@ def from_official(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, array in arrays.items():
         kind, _, layer = name.partition("_")
         if kind == "weights":
-            side = math.isqrt(array.shape[1])
-            kernels = array.reshape(array.shape[0], side, side, -1)  # in, column, row, out
+            channels, area, out = (array if array.dim() == 3 else array[..., None]).shape
+            side = math.isqrt(area)
+            kernels = array.reshape(channels, side, side, out)  # each column by column
             state[f"{layer}.weight"] = kernels.permute(3, 0, 2, 1).contiguous()
         elif kind == "biases":
             state[f"{layer}.bias"] = array.flatten()
