@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from reprolib import models
-from reprolib.evaluation import current_hash, evaluate_experiment
+from reprolib.code import current_hash
+from reprolib.evaluation.run import evaluate_experiment
 from reprolib.experiment import experiments
 from reprolib.files import write_text
 from reprolib.paper import gate
 from reprolib.records import Record, read_file, records_folder
-from reprolib.training import dehazing
+from reprolib.training.run import train
 
 
 def calibrate(profile: str, seeds: int, root: Path = Path()) -> str:
@@ -30,11 +31,11 @@ def calibrate(profile: str, seeds: int, root: Path = Path()) -> str:
         for seed in range(seeds if trained else 1):
             run = replace(experiment, seed=seed)
             path = (kept if seed else records_folder(profile, root)) / f"{run.id}.json"
-            code = current_hash(run, dehazing.entries(run))
+            code = current_hash(run)
             found = read_file(path) if path.is_file() else []
             if not found or any(r.code_hash != code for r in found):
                 if trained:
-                    dehazing.train(run, resume=True, root=root)
+                    train(run, resume=True, root=root)
                 found = evaluate_experiment(run, root, kept if seed else None)
             records += found
     path = gate.expected_file(profile, root)

@@ -26,13 +26,12 @@ Profile = Annotated[str | None, typer.Option("--profile", help="Profile; by defa
 def systems(as_json: Json = False) -> None:
     """List the systems with their exact parameter counts beside the paper's."""
     from reprolib import models
-    from reprolib.evaluation import count_full_size
-
-    rows = [
-        {"name": s.name, "task": s.task, "params": count_full_size(s), "paper_params": s.paper_params,
-         "source": s.source, "label": s.label, "count_note": s.count_note}
-        for s in map(models.get, models.names())
-    ]
+    rows = []
+    for system in map(models.get, models.names()):
+        parts = models.count_parts(system.name)
+        rows.append({"name": system.name, "task": system.task, "params": next(iter(parts.values())), "parts": parts,
+                     "paper_params": system.paper_params, "source": system.source, "label": system.label,
+                     "count_note": system.count_note})
     _show(rows, as_json, ("name", "task", "params", "paper_params", "source"))
 
 
@@ -49,18 +48,35 @@ def train(
     crop: Annotated[int | None, typer.Option(help="Crop in pixels, instead of the profile's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="common (the profile's) or published (the authors').")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes that load batches.")] = 0,
 ) -> None:
     """Train one experiment; killed at any moment, --resume goes on to the same result."""
+    from reprolib import models
     from reprolib.experiment import active_profile, find
-    from reprolib.training.dehazing import folder
-    from reprolib.training.dehazing import train as run
+    from reprolib.training.run import train as run
 
     chosen = find(profile or active_profile(), target, dataset, seed=seed, steps=steps, batch=batch, crop=crop,
-                  learning_rate=learning_rate, precision=precision)
+                  learning_rate=learning_rate, precision=precision, recipe=recipe)
     at = run(chosen, resume=resume, data_root=root, accelerator=accelerator, workers=workers)
-    print(f"{chosen.id}: best validation {at.best:.2f} dB at step {at.best_step} of {at.step}; {folder(chosen)}")
+    score = f"{at.best:.2f} dB" if models.get(chosen.system).task == "dehazing" else f"distance {-at.best:.2f}"
+    print(f"{chosen.id}: best validation {score} at step {at.best_step} of {at.step}; {chosen.folder()}")
+
+
+@app.command("train-segmenter")
+def train_segmenter(
+    dataset: Annotated[str, typer.Argument(help="Dataset of label maps and photos.")],
+    profile: Profile = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
+    imagenet: Annotated[Path | None, typer.Option(help="The released ImageNet classifier to start from.")] = None,
+) -> None:
+    """Train the segmenter that judges label-to-photo translation; goes on where a killed run stopped."""
+    from reprolib.experiment import active_profile
+    from reprolib.training.segmentation import train_segmenter as run
+
+    at = run(dataset, profile or active_profile(), resume=True, data_root=root, imagenet=imagenet)
+    print(f"segmenter-{dataset}: best validation mean IoU {at.best:.1f} % at step {at.best_step} of {at.step}")
 
 
 @app.command()
@@ -72,35 +88,44 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="Only the first N pairs.")] = None,
     split: Annotated[str, typer.Option(help="Split of the dataset.")] = "test",
     protocol: Annotated[str, typer.Option(help="How PSNR and SSIM are computed.")] = "aecr",
-    output: Annotated[Path | None, typer.Option(help="Folder for the restored pictures.")] = None,
+    distance: Annotated[str, typer.Option(help="Translation: inception (FID) or vgg16 (works offline).")] = "vgg16",
+    segmenter: Annotated[Path | None, typer.Option(help="Trained segmenter, for label-to-photo translation.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
     profile: Profile = None,
     seed: Annotated[int, typer.Option(help="Seed of the experiment.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Measure a system on a dataset, or an experiment of the profile (which writes its records)."""
     from reprolib import models
-    from reprolib.evaluation import evaluate as run
-    from reprolib.evaluation import evaluate_experiment
     from reprolib.experiment import active_profile, find
 
     if dataset is None:
+        from reprolib.evaluation.run import evaluate_experiment
+
         records = evaluate_experiment(find(profile or active_profile(), target, seed=seed))
-        rows = [{"experiment": r.experiment, "metric": r.metric, "value": r.value, "hazy": r.input_value, "n": r.n}
+        rows = [{"experiment": r.experiment, "metric": r.metric, "value": r.value, "input": r.input_value, "n": r.n}
                 for r in records]
-        _show(rows, as_json, ("experiment", "metric", "value", "hazy", "n"))
+        _show(rows, as_json, ("experiment", "metric", "value", "input", "n"))
         return
-    options: dict[str, Any] = {}
     system = models.get(target)
     if weights is None and system.trained:
-        from reprolib.training.dehazing import folder
+        from reprolib.application import WEIGHTS
 
-        chosen = find(profile or active_profile(), target, dataset, seed=seed)
-        weights, options = folder(chosen) / "best.safetensors", dict(chosen.network)
+        weights = find(profile or active_profile(), target, dataset, seed=seed).folder() / WEIGHTS[system.task]
         if not weights.is_file():
             raise UserError(f"no trained {target} for {dataset}", where=weights,
                             fix=f"give --weights FILE, or run `reprolib train {target} --dataset {dataset}`")
+    if system.task == "translation":
+        from reprolib.evaluation.translation import evaluate as measure
+
+        result = measure(target, dataset, weights=weights, data_root=root, split=split, limit=limit, pictures=output,
+                         distance=distance, segmenter=segmenter)
+        _show(result if as_json else [result], as_json, tuple(result))
+        return
+    from reprolib.evaluation.dehazing import evaluate as run
+
     result = run(target, dataset, weights=weights, data_root=root, split=split, limit=limit, protocol=protocol,
-                 pictures=output, **options)
+                 pictures=output)
     _show(result if as_json else [result], as_json, ("system", "n", "psnr", "ssim", "hazy_psnr", "hazy_ssim"))
 
 
@@ -113,10 +138,23 @@ def dehaze(
     profile: Profile = None,
 ) -> None:
     """Dehaze a picture or a folder."""
-    from reprolib.application import dehaze_files
+    from reprolib.application import apply
 
-    written = dehaze_files(source, output, system, weights, profile)
-    print(f"{written} pictures written to {output}")
+    print(f"{apply(source, output, 'dehazing', system, weights, profile)} pictures written to {output}")
+
+
+@app.command()
+def translate(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a folder of pictures.")],
+    output: Annotated[Path, typer.Argument(help="Where the PNG (or the folder of PNGs) goes.")],
+    system: Annotated[str, typer.Option(help="System name.")] = "cut",
+    weights: Annotated[Path | None, typer.Option(help="Weights, ours or published.")] = None,
+    profile: Profile = None,
+) -> None:
+    """Translate a picture or a folder from the source to the target domain."""
+    from reprolib.application import apply
+
+    print(f"{apply(source, output, 'translation', system, weights, profile)} pictures written to {output}")
 
 
 @app.command()
@@ -226,6 +264,15 @@ def report_ledger(profile: Profile = None) -> None:
     from reprolib.report.stages import write_ledger
 
     write_ledger(profile or active_profile())
+
+
+@report_app.command("cost")
+def report_cost(profile: Profile = None) -> None:
+    """Time a step of every translator in one run."""
+    from reprolib.experiment import active_profile
+    from reprolib.report.cost import write_costs
+
+    write_costs(profile or active_profile())
 
 
 @report_app.command("protocols")

@@ -11,11 +11,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from reprolib.errors import UserError, unknown
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,32 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Optimiser:
+    """How gradients become steps."""
+
+    kind: str = "adam"
+    """'adam' or 'sgd'."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of Adam."""
+    momentum: float = 0.9
+    """Of SGD."""
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Factor on the learning rate over a run; all positions are shares of the run's steps."""
+
+    kind: str = "cosine"
+    """'cosine' to 0; 'constant'; 'linear': 1 until `start`, then to 0; 'step': times `factor` every `every`."""
+    start: float = 0.5
+    every: float = 0.5
+    factor: float = 0.5
+    warmup: float = 0.0
+    """The rate rises from 0 over this share first; short runs at high rates need it, the papers have none."""
+
+
+@dataclass(frozen=True)
 class Experiment:
     """Everything that determines a run, apart from the machine."""
 
@@ -42,15 +70,32 @@ class Experiment:
     profile: str
     system: str
     dataset: str
+    test_dataset: str | None = None
+    """Dataset that is measured on, where it is another one (trained on ITS, measured on SOTS)."""
     rows: tuple[str, ...] = ()
     """Rows of the paper's tables that this run stands for."""
     network: Mapping[str, Any] = field(default_factory=dict)
     """Options of the network that differ from its published size."""
     contrast: Contrast | None = None
-    loss: str = "l1"
+    recipe: str = "common"
+    """'common': the profile's settings for every system; 'published': the system's own (`System.recipe`) over them."""
+    loss: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0})
+    """Dehazing: weights of the terms in `reprolib.training.terms`."""
+    method: Mapping[str, Any] = field(default_factory=dict)
+    """Translation: options of the method that differ from the system's (`System.options`)."""
     steps: int = 1000
     batch: int = 16
     crop: int = 240
+    load: int | None = None
+    """Translation: side that pictures are resized to before the crop; None is the crop's, so that nothing is cut."""
+    calm_decay: bool = False
+    """Translation: stop resizing and cropping at random once a linear schedule decays (CUT's released code)."""
+    distance: str = "vgg16"
+    """Translation: features of the Frechet distance, 'inception' (FID, needs a download) or 'vgg16' (not FID)."""
+    augment: bool = True
+    """Random flips, and in dehazing rotations."""
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    schedule: Schedule = field(default_factory=Schedule)
     learning_rate: float = 2e-4
     clip: float | None = None
     """Largest gradient norm; None leaves gradients alone, as the authors do."""
@@ -65,6 +110,15 @@ class Experiment:
     def id(self) -> str:
         """Folder name: the experiment's name, with the seed where it is not 0."""
         return self.name if self.seed == 0 else f"{self.name}-seed{self.seed}"
+
+    @property
+    def measured_on(self) -> str:
+        """The dataset whose test split is measured."""
+        return self.test_dataset or self.dataset
+
+    def folder(self, root: Path = Path()) -> Path:
+        """Where the weights and the log of the run are kept."""
+        return root / "checkpoints" / self.profile / self.id
 
     @property
     def fingerprint(self) -> str:
@@ -131,23 +185,40 @@ def find(profile: str, target: str, dataset: str | None = None, root: Path = Pat
 
 
 def _build(profile: str, name: str, content: Mapping[str, Any], settings: dict[str, Any]) -> Experiment:
-    """Merge defaults, the system's settings and the experiment's own; nested mappings merge key by key."""
-    merged: dict[str, Any] = {}
+    """Merge defaults, the system's recipe if asked for, its settings in the profile and the experiment's own.
+
+    Nested mappings merge key by key, except the loss, which is one choice.
+    """
     of_system = (content.get("systems") or {}).get(settings.get("system"), {})
-    for layer in (content.get("defaults", {}), of_system, settings):
+    layers = [content.get("defaults", {}), of_system, settings]
+    if "published" in (settings.get("recipe"), of_system.get("recipe")):
+        from reprolib import models
+
+        layers.insert(1, models.get(settings["system"]).recipe)
+    merged: dict[str, Any] = {}
+    for layer in layers:
         for key, value in layer.items():
-            both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+            both = key != "loss" and isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             merged[key] = {**merged[key], **value} if both else value
-    known = {f.name for f in fields(Experiment)}
-    for key in merged:
+    where = f"profile '{profile}', experiment '{name}'"
+    for key, kind in NESTED.items():
+        if merged.get(key) is not None:
+            merged[key] = _checked(kind, merged[key], f"{where}, {key}")
+    return _checked(Experiment, {**merged, "name": name, "profile": profile}, where)
+
+
+NESTED: dict[str, type] = {"contrast": Contrast, "optimiser": Optimiser, "schedule": Schedule}
+"""Settings that are dataclasses of their own."""
+
+
+def _checked(kind: type[T], settings: Mapping[str, Any], where: str) -> T:
+    """A dataclass from settings.
+
+    Raises:
+        UserError: a setting that it does not have, with the nearest name.
+    """
+    known = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    for key in settings:
         if key not in known:
-            raise unknown(f"setting in profile '{profile}', experiment '{name}':", key, known)
-    contrast = merged.pop("contrast", None)
-    if contrast is not None:
-        wrong = set(contrast) - {f.name for f in fields(Contrast)}
-        if wrong:
-            raise unknown("setting of contrast", wrong.pop(), [f.name for f in fields(Contrast)])
-    return Experiment(
-        **{**merged, "name": name, "profile": profile, "rows": tuple(merged.get("rows", ()))},
-        contrast=Contrast(**contrast) if contrast else None,
-    )
+            raise unknown(f"setting in {where}:", key, known)
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})

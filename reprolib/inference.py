@@ -1,4 +1,4 @@
-"""Running a dehazer on a picture of any size."""
+"""Running a dehazer or a translator on a picture of any size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ def pad_to_multiple(image_BCHW: Tensor, multiple: int) -> Tensor:
     return F.pad(image_BCHW, (0, right, 0, down), mode=mode)
 
 
-@torch.inference_mode()
 def restore(network: nn.Module, hazy_HW3: np.ndarray, multiple: int = 1) -> np.ndarray:
     """Dehaze one picture.
 
@@ -30,12 +29,23 @@ def restore(network: nn.Module, hazy_HW3: np.ndarray, multiple: int = 1) -> np.n
     Returns:
         float32 HW3, nominally in [0, 1], not clamped: clamping belongs to the metric's protocol.
     """
+    return _run(network, hazy_HW3, multiple, low=0.0)
+
+
+def translate(network: nn.Module, source_HW3: np.ndarray, multiple: int = 1) -> np.ndarray:
+    """Translate one picture; arguments and result as of `restore`, for a network that works in [-1, 1]."""
+    return _run(network, source_HW3, multiple, low=-1.0)
+
+
+@torch.inference_mode()
+def _run(network: nn.Module, picture_HW3: np.ndarray, multiple: int, low: float) -> np.ndarray:
+    """Pad, run and crop back; `low` is the network's value of black, 1 its value of white."""
     network.eval()
     device = next(network.parameters(), torch.empty(0)).device
-    hazy_BCHW = torch.from_numpy(np.array(hazy_HW3)).to(device).permute(2, 0, 1)[None].float() / 255
-    height, width = hazy_BCHW.shape[-2:]
-    restored_BCHW = network(pad_to_multiple(hazy_BCHW, multiple))[..., :height, :width]
-    return restored_BCHW[0].permute(1, 2, 0).float().cpu().numpy()
+    x_BCHW = torch.from_numpy(np.array(picture_HW3)).to(device).permute(2, 0, 1)[None].float() / 255
+    height, width = x_BCHW.shape[-2:]
+    y_BCHW = network(pad_to_multiple(x_BCHW * (1 - low) + low, multiple))[..., :height, :width]
+    return (y_BCHW[0].permute(1, 2, 0).float().cpu().numpy() - low) / (1 - low)
 
 
 def to_uint8(image_HW3: np.ndarray) -> np.ndarray:

@@ -12,29 +12,29 @@ from typing import Any
 import yaml
 
 from reprolib import models
+from reprolib.code import evaluation_entries, training_entries
 from reprolib.data.registry import datasets, get_dataset
 from reprolib.experiment import Experiment, experiments, read_profile
 from reprolib.files import write_text
 from reprolib.provenance import PACKAGE, modules
+from reprolib.report.catalogue import LEDGER_FILES, PROTOCOL_TABLES, Stage, protocol_runs, report_stages
 
-Stage = dict[str, Any]
+Entry = dict[str, Any]
 
 HEADER = "# Written by `reprolib profile {profile}` from profiles/{profile}.yaml; edit that, not this.\n"
+VGG16 = "weights/vgg16.safetensors"
 
 
 def build(profile: str, root: Path = Path()) -> dict[str, Any]:
     """The contents of dvc.yaml for a profile."""
     runs = list(experiments(profile, root).values())
-    stages: dict[str, Stage] = {}
-    if any(e.contrast and e.contrast.features == "vgg16" for e in runs):
-        stages["vgg16"] = _stage("reprolib data prepare vgg16", code("reprolib.data.vgg16"), outs=["weights/vgg16.safetensors"])
-    for name in sorted(datasets()):
-        if get_dataset(name).embedded:
-            stages[f"prepare-{name}"] = _stage(
-                f"reprolib data prepare {name}",
-                [*code("reprolib.data.prepare"), f"reprolib/data/manifests/{name}.yaml", "reprolib/data/photos.yaml"],
-                outs=[f"data/{name}"],
-            )
+    stages = {"vgg16": _entry("reprolib data prepare vgg16", code("reprolib.data.vgg16"), outs=[VGG16])}
+    used = {d for e in runs for d in (e.dataset, e.measured_on)}
+    for name in sorted(n for n in datasets() if get_dataset(n).embedded and (n in used or n == "motorcycle")):
+        deps = [*code("reprolib.data.prepare"), _manifest(name), *_lists()]
+        stages[f"prepare-{name}"] = _entry(f"reprolib data prepare {name}", deps, outs=[f"data/{name}"])
+    for dataset in sorted({e.measured_on for e in runs if _is_labelled(e)}):
+        stages[f"{profile}-segmenter-{dataset}"] = _segmenter(profile, dataset)
     for e in runs:
         if models.get(e.system).trained:
             stages[f"{profile}-train-{e.name}"] = _train(e, root)
@@ -42,68 +42,108 @@ def build(profile: str, root: Path = Path()) -> dict[str, Any]:
     return {"stages": stages | _reports(profile, runs)}
 
 
-def _train(e: Experiment, root: Path) -> Stage:
-    deps = [*code("reprolib.training.dehazing", models.module_of(e.system)), f"data/{e.dataset}"]
-    if e.contrast and e.contrast.features == "vgg16":
-        deps.append("weights/vgg16.safetensors")
-    return _stage(
-        f"reprolib train {e.name} --profile {e.profile} --resume", deps, params=_params(e, root),
-        outs=[f"checkpoints/{e.profile}/{e.name}"], small=[f"results/{e.profile}/cost/{e.name}.json"],
-    )
+def _train(e: Experiment, root: Path) -> Entry:
+    deps = [*code(*training_entries(e)), *_data(e.dataset)]
+    perceptual = any(name in e.loss for name in ("perceptual", "distillation"))
+    if (e.contrast and e.contrast.features == "vgg16") or perceptual or _is_judged_by_vgg16(e):
+        deps.append(VGG16)
+    # Kept while the stage runs again: an unfinished run goes on, and its best weights so far must still be there.
+    return _entry(f"reprolib train {e.name} --profile {e.profile} --resume", deps, params=_params(e, root),
+                  kept=[f"checkpoints/{e.profile}/{e.name}"], small=[f"results/{e.profile}/cost/{e.name}.json"])
 
 
-def _evaluate(e: Experiment, root: Path) -> Stage:
-    deps = [*code("reprolib.evaluation", models.module_of(e.system)), f"data/{e.dataset}"]
+def _evaluate(e: Experiment, root: Path) -> Entry:
+    deps = [*code(*evaluation_entries(e)), *_data(e.measured_on)]
     if models.get(e.system).trained:
         deps.append(f"checkpoints/{e.profile}/{e.name}")
+    if _is_judged_by_vgg16(e):
+        deps.append(VGG16)
+    if _is_labelled(e):
+        deps.append(f"checkpoints/{e.profile}/segmenter-{e.measured_on}")
     results = f"results/{e.profile}"
-    return _stage(
-        f"reprolib evaluate {e.name} --profile {e.profile}", deps, params=_params(e, root),
-        outs=[f"outputs/{e.profile}/{e.name}"],
-        small=[f"{results}/records/{e.name}.json", f"{results}/images/{e.name}.csv"],
-    )
+    small = [f"{results}/records/{e.name}.json"]
+    if models.get(e.system).task == "dehazing":
+        small.append(f"{results}/images/{e.name}.csv")
+    return _entry(f"reprolib evaluate {e.name} --profile {e.profile}", deps, params=_params(e, root),
+                  outs=[f"outputs/{e.profile}/{e.name}"], small=small)
 
 
-def _reports(profile: str, runs: list[Experiment]) -> dict[str, Stage]:
+def _segmenter(profile: str, dataset: str) -> Entry:
+    """The judge of label-to-photo translation, trained on the real pairs."""
+    return _entry(f"reprolib train-segmenter {dataset} --profile {profile}",
+                  [*code("reprolib.training.segmentation"), *_data(dataset)],
+                  params=[{f"profiles/{profile}.yaml": ["segmenter"]}],
+                  kept=[f"checkpoints/{profile}/segmenter-{dataset}"])
+
+
+def _reports(profile: str, runs: list[Experiment]) -> dict[str, Entry]:
     """Everything that is drawn from records and trains nothing."""
-    from reprolib.report.stages import NOTEBOOKS, PROTOCOL_SYSTEMS
-
     results = f"results/{profile}"
-    records = [f"{results}/records/{e.name}.json" for e in runs]
-    stages = {
-        f"{profile}-ledger": _stage(
-            f"reprolib report ledger --profile {profile}",
-            [*code("reprolib.report.stages"), "reprolib/paper/cells.csv", "reprolib/paper/params.csv", *records],
-            small=[f"{results}/ledger.{kind}" for kind in ("json", "csv", "md")]
-            + [f"{results}/tables/{table}.{kind}" for table in ("table1", "table2", "table4", "cut") for kind in ("csv", "md")],
-        ),
-    }
-    measured = [e for e in runs if e.dataset == "haze-homogeneous" and e.system in PROTOCOL_SYSTEMS and "table1/" + e.system in e.rows]
-    stages[f"{profile}-protocols"] = _stage(
-        f"reprolib report protocols --profile {profile}",
-        [*code("reprolib.report.protocols", *(models.module_of(e.system) for e in measured)), "data/haze-homogeneous",
-         *(f"checkpoints/{profile}/{e.name}" for e in measured if models.get(e.system).trained)],
-        small=[f"{results}/tables/protocols.csv", f"{results}/tables/protocols.md"],
-    )
-    for name, notebook in NOTEBOOKS.items():
-        needs = [path.format(profile=profile) for path in notebook.needs]
-        stages[f"{profile}-notebook-{name}"] = _stage(
-            f"reprolib report notebook {name} --profile {profile}",
-            [*code("reprolib.report.notebooks", *notebook.modules), f"notebooks/{notebook.source}.ipynb", *needs],
-            small=[f"{results}/notebooks/{name}.ipynb", *(f"{results}/figures/{f}.png" for f in notebook.figures)],
-        )
-    stages[f"{profile}-summary"] = _stage(
+    translators = [e for e in runs if models.get(e.system).task == "translation"]
+    stages: dict[str, Entry] = {}
+    if translators:
+        systems = sorted({models.module_of(e.system) for e in translators})
+        methods = sorted({m for e in translators for m in training_entries(e)})
+        stages[f"{profile}-cost"] = _entry(
+            f"reprolib report cost --profile {profile}", code("reprolib.report.cost", *systems, *methods),
+            params=[{f"profiles/{profile}.yaml": ["systems", "cost"]}], small=[f"{results}/cost/translation.json"])
+    stages[f"{profile}-ledger"] = _entry(
+        f"reprolib report ledger --profile {profile}",
+        [*code("reprolib.report.stages"), "reprolib/paper/cells.csv", "reprolib/paper/params.csv",
+         *(f"{results}/records/{e.name}.json" for e in runs),
+         *([f"{results}/cost/translation.json"] if translators else [])],
+        small=[f"{results}/{name}" for name in LEDGER_FILES])
+    measured = protocol_runs(runs)
+    if measured:
+        stages[f"{profile}-protocols"] = _entry(
+            f"reprolib report protocols --profile {profile}",
+            [*code("reprolib.report.protocols", *(models.module_of(e.system) for e in measured)),
+             *(p for e in measured for p in _data(e.measured_on)),
+             *(f"checkpoints/{profile}/{e.name}" for e in measured if models.get(e.system).trained)],
+            small=[f"{results}/{name}" for name in PROTOCOL_TABLES])
+    for stage in report_stages(runs):
+        stages[f"{profile}-{stage.name}"] = _report(profile, stage)
+    stages[f"{profile}-summary"] = _entry(
         f"reprolib report summary --profile {profile}",
         [*code("reprolib.report.summary"), f"{results}/ledger.json",
          *(f"{results}/cost/{e.name}.json" for e in runs if models.get(e.system).trained)],
-        small=[f"{results}/README.md"],
-    )
+        small=[f"{results}/README.md"])
     return stages
+
+
+def _report(profile: str, stage: Stage) -> Entry:
+    needs = [path.format(profile=profile) for path in stage.needs]
+    sources = [f"notebooks/{stage.source}.ipynb"] if stage.source else []
+    return _entry(f"reprolib report {stage.command} --profile {profile}", [*code(*stage.modules), *sources, *needs],
+                  small=[path.format(profile=profile) for path in stage.makes])
 
 
 def code(*entries: str) -> list[str]:
     """Paths of the modules that `entries` need, relative to the project."""
     return [path.relative_to(PACKAGE.parent).as_posix() for path in modules(*entries)]
+
+
+def _data(dataset: str) -> list[str]:
+    """What stands for a dataset among dependencies: its folder, or the manifest of one that lies anywhere."""
+    return [f"data/{dataset}"] if get_dataset(dataset).embedded else [_manifest(dataset)]
+
+
+def _manifest(dataset: str) -> str:
+    return f"reprolib/data/manifests/{dataset}.yaml"
+
+
+def _lists() -> list[str]:
+    """Which photos are used for what."""
+    return sorted(f"reprolib/data/{path.name}" for path in (PACKAGE / "data").glob("*.yaml"))
+
+
+def _is_judged_by_vgg16(e: Experiment) -> bool:
+    return models.get(e.system).task == "translation" and e.distance == "vgg16"
+
+
+def _is_labelled(e: Experiment) -> bool:
+    """Whether what is translated to is judged by a segmenter."""
+    return models.get(e.system).task == "translation" and get_dataset(e.measured_on).column == "cityscapes"
 
 
 def _params(e: Experiment, root: Path) -> list[dict[str, list[str]]]:
@@ -114,13 +154,14 @@ def _params(e: Experiment, root: Path) -> list[dict[str, list[str]]]:
     return [{f"profiles/{e.profile}.yaml": keys}]
 
 
-def _stage(cmd: str, deps: list[str], *, outs: list[str] | None = None, small: list[str] | None = None,
-           params: list[dict[str, list[str]]] | None = None) -> Stage:
-    """One stage; `outs` go to DVC's cache, `small` ones to Git."""
-    stage: Stage = {"cmd": cmd, "deps": sorted(set(deps))}
+def _entry(cmd: str, deps: list[str], *, outs: list[str] | None = None, kept: list[str] | None = None,
+           small: list[str] | None = None, params: list[dict[str, list[str]]] | None = None) -> Entry:
+    """One stage; `outs` and `kept` go to DVC's cache (kept ones are not deleted first), `small` ones to Git."""
+    stage: Entry = {"cmd": cmd, "deps": sorted(set(deps))}
     if params:
         stage["params"] = params
-    stage["outs"] = [*(outs or []), *({path: {"cache": False}} for path in small or [])]
+    stage["outs"] = [*(outs or []), *({path: {"persist": True}} for path in kept or []),
+                     *({path: {"cache": False}} for path in small or [])]
     return stage
 
 

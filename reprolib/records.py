@@ -36,6 +36,8 @@ class Record:
     n: int
     """Images measured."""
     seed: int
+    n_real: int = 0
+    """Real images that a distribution distance was measured against."""
     status: str = "ok"
     """'ok', 'collapsed' (constant output) or 'non-finite'."""
     input_value: float | None = None
@@ -52,6 +54,10 @@ class Record:
     batch: int = 0
     crop: int = 0
     precision: str = "32-true"
+    recipe: str = "common"
+    """'common' (one harness for all systems) or 'published' (the system's own)."""
+    tabled: bool = True
+    """Whether it fills the cells of its rows; a further checkpoint of the same run does not."""
     checkpoint: str = "best on validation"
     """Which weights were measured: 'best on validation', 'last', 'published', 'none' (nothing to train)."""
     features: str | None = None

@@ -8,6 +8,7 @@ containers and nothing else: every other class becomes an inert stub, out of whi
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 import sys
@@ -20,6 +21,7 @@ from typing import IO, Any
 
 import scipy.io
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -88,10 +90,12 @@ def load_weights(model: nn.Module, path: Path | str, importer: Importer | None =
     model.load_state_dict(state, strict=True)
 
 
-def save_weights(model: nn.Module | Mapping[str, Tensor], path: Path | str, *, half: bool = False) -> None:
+def save_weights(model: nn.Module | Mapping[str, Tensor], path: Path | str, *, half: bool = False,
+                 system: str = "", options: Mapping[str, Any] | None = None) -> None:
     """Write a network's state (or a state dict) as safetensors, in one step.
 
     Args:
+        system: the system's name and `options` what it was built with, kept in the file's header (`read_options`).
         half: store floating-point tensors as float16, for half the size and a relative rounding of about 5e-4.
 
     Raises:
@@ -102,8 +106,30 @@ def save_weights(model: nn.Module | Mapping[str, Tensor], path: Path | str, *, h
     tensors = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in state.items()}
     if half:
         tensors = {name: _halved(name, t) if t.is_floating_point() else t for name, t in tensors.items()}
-    content = save(tensors)
+    # One entry only: safetensors writes several in random order, and equal weights should be equal files.
+    network = json.dumps({"system": system, "options": dict(options or {})}, sort_keys=True)
+    content = save(tensors, {"network": network})
     write_atomically(Path(path), lambda stream: stream.write(content))
+
+
+def read_options(path: Path | str, system: str) -> dict[str, Any]:
+    """What the network of a file of ours was built with; empty for files of others.
+
+    Raises:
+        UserError: the file is of another system.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".safetensors" or not path.is_file():
+        return {}
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {}).get("network", "{}"))
+        found, options = header.get("system", ""), header.get("options", {})
+    except Exception:  # whatever is wrong with the file, reading its weights will say it
+        return {}
+    if found not in ("", system):
+        raise UserError(f"weights of {found}, not of {system}", where=path, fix=f"choose --system {found}")
+    return dict(options)
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:
@@ -169,7 +195,9 @@ def _tensors(content: Any) -> dict[str, Tensor]:
     for key in OUTER_KEYS:  # first, because a step counter beside the weights may be a tensor too
         if isinstance(content.get(key), Mapping | Stub) and (inner := _tensors(content[key])):
             return inner
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    own = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    # Some authors nest the state dicts of several networks: {'a': ..., 'b': ...} becomes a.NAME and b.NAME.
+    return own or {f"{outer}.{name}": t for outer, inner in content.items() for name, t in _tensors(inner).items()}
 
 
 def _module_tensors(module: Stub, prefix: str) -> dict[str, Tensor]:

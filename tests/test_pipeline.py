@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import yaml
 
 from reprolib.errors import UserError
 from reprolib.experiment import active_profile, experiments, find, profiles
+from reprolib.paper.cells import load
 from reprolib.pipeline import build, render
 from reprolib.provenance import modules
+from reprolib.report.catalogue import notebooks
 
 
 def test_dvc_yaml_is_current(project: Path) -> None:
@@ -20,21 +23,46 @@ def test_dvc_yaml_is_current(project: Path) -> None:
 def test_a_system_is_a_dependency_of_its_own_stages_only(project: Path) -> None:
     stages = build("mini", project)["stages"]
     aod = {n for n, s in stages.items() if "reprolib/models/dehazing/aodnet.py" in s["deps"]}
-    assert aod == {f"mini-{do}-aodnet-{c}" for do in ("train", "evaluate") for c in ("homogeneous", "dense", "nonhomogeneous")} | {"mini-protocols"}
+    columns = ("homogeneous", "dense", "nonhomogeneous")
+    assert aod == {f"mini-{do}-aodnet-{c}" for do in ("train", "evaluate") for c in columns} | {"mini-protocols"}
     assert "reprolib/models/layers/deformable.py" not in stages["mini-train-aodnet-dense"]["deps"]
     assert "reprolib/models/layers/deformable.py" in stages["mini-train-base"]["deps"]
     assert not any("cli.py" in d for s in stages.values() for d in s["deps"])
 
 
 def test_no_stage_writes_what_another_writes(project: Path) -> None:
-    outs = [next(iter(o)) if isinstance(o, dict) else o for s in build("mini", project)["stages"].values() for o in s["outs"]]
+    stages = build("mini", project)["stages"].values()
+    outs = [next(iter(o)) if isinstance(o, dict) else o for s in stages for o in s["outs"]]
     assert len(outs) == len(set(outs))
 
 
 def test_import_graph_sees_nested_imports() -> None:
-    names = {p.name for p in modules("reprolib.evaluation")}
-    assert {"evaluation.py", "quality.py", "paired.py", "weights.py", "dehazing.py"} <= names
-    assert "aecrnet.py" not in names
+    names = {p.name for p in modules("reprolib.evaluation.dehazing")}
+    assert {"quality.py", "paired.py", "weights.py", "inference.py"} <= names
+    assert not {"aecrnet.py", "loop.py", "unpaired.py"} & names
+
+
+def test_one_task_s_code_is_no_part_of_the_other_s(project: Path) -> None:
+    stages = build("mini", project)["stages"]
+    for name, foreign in (("mini-train-base", ("unpaired", "translation", "patchnce")),
+                          ("mini-train-cut-hazy", ("paired.py", "terms", "models/dehazing"))):
+        code = [d for d in stages[name]["deps"] if d.endswith(".py") and "unpaired.py" not in d or "unpaired" in foreign]
+        assert not [d for d in code if any(word in d for word in foreign)], name
+
+
+def test_every_row_of_the_papers_has_an_experiment(project: Path) -> None:
+    rows = {r for e in experiments("mini", project).values() for r in e.rows}
+    printed = {c.row for c in load() if c.value is not None}
+    assert printed <= rows
+    assert {f"negatives/{n}" for n in ("internal", "external", "both")} <= rows
+
+
+def test_every_notebook_is_there_and_takes_its_parameters(project: Path) -> None:
+    for notebook in notebooks(list(experiments("mini", project).values())).values():
+        cells = json.loads((project / "notebooks" / f"{notebook.source}.ipynb").read_text())["cells"]
+        (parameters,) = (c for c in cells if "parameters" in c["metadata"].get("tags", []))
+        for name in ("profile", "root", *notebook.parameters):
+            assert f"{name} = " in "".join(parameters["source"]), (notebook.name, name)
 
 
 def test_every_row_of_tables_2_and_4_has_an_experiment(project: Path) -> None:
@@ -45,7 +73,7 @@ def test_every_row_of_tables_2_and_4_has_an_experiment(project: Path) -> None:
 
 def test_experiments_merge_and_complain(project: Path) -> None:
     e = find("mini", "base", root=project)
-    assert e.network == {"width": 16, "dfe": False, "mix": "none"} and e.contrast is None
+    assert e.network == {"width": 16, "blocks": 3, "dfe": False, "mix": "none"} and e.contrast is None
     assert find("mini", "aecrnet", "haze-dense", root=project).name == "aecrnet-dense"
     assert e.fingerprint != find("mini", "base", root=project, seed=1).fingerprint
     for words, call in (

@@ -17,16 +17,16 @@ from safetensors.torch import load_file
 
 from reprolib.data.images import write_png
 from reprolib.errors import UserError
-from reprolib.experiment import Experiment
-from reprolib.training import dehazing
-from reprolib.training.loop import cosine
+from reprolib.experiment import Experiment, Schedule
+from reprolib.training import dehazing, run
+from reprolib.training.loop import learning_rate_factor
 
 SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
 from reprolib.experiment import Experiment
-from reprolib.training.dehazing import train
+from reprolib.training.run import train
 e = Experiment(name="tiny", profile="test", system="aecrnet", dataset="haze-homogeneous", network={"width": 8},
                steps=int(sys.argv[2]), batch=2, crop=16, learning_rate=1e-3, validate_every=20, save_every=1, seed=3)
 train(e, resume=True, data_root=Path(sys.argv[1]), accelerator="cpu")
@@ -64,7 +64,8 @@ def test_killed_and_resumed_is_bit_identical(dataset: Path, tmp_path: Path, proj
     state, kills = broken / "runs" / "test" / "tiny-seed3.pt", 0
     while kills < 2:
         before = state.stat().st_mtime_ns if state.exists() else 0
-        running = subprocess.Popen(command, cwd=broken, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        running = subprocess.Popen(command, cwd=broken, env=environment, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
         while running.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
             time.sleep(0.002)
         running.send_signal(signal.SIGKILL)
@@ -78,18 +79,42 @@ def test_killed_and_resumed_is_bit_identical(dataset: Path, tmp_path: Path, proj
     assert not state.exists()
 
 
+@pytest.mark.parametrize("stop", [1, 4])
+def test_a_run_with_a_teacher_resumes_bit_identically(stop: int, dataset: Path, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped while the teacher learns (its third of the steps), or after it."""
+    loss = {"l1": 1.0, "distillation": 1.0}
+    e = experiment(system="kddn", network={"width": 4, "blocks": 3}, loss=loss, save_every=1)
+    step, whole, broken = dehazing.DehazingTask.step, tmp_path / "whole", tmp_path / "broken"
+    run.train(e, data_root=dataset, root=whole, accelerator="cpu")
+
+    def stops(self, fabric, batch, number, generator):  # type: ignore[no-untyped-def]
+        if number == stop:
+            raise KeyboardInterrupt
+        return step(self, fabric, batch, number, generator)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(dehazing.DehazingTask, "step", stops)
+        run.train(e, data_root=dataset, root=broken, accelerator="cpu")
+    assert run.state_file(e, broken).is_file()
+    run.train(e, resume=True, data_root=dataset, root=broken, accelerator="cpu")
+    for name in ("best.safetensors", "last.safetensors", "log.csv"):
+        assert (e.folder(whole) / name).read_bytes() == (e.folder(broken) / name).read_bytes(), name
+
+
 def test_different_seeds_differ(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     weights = []
     for seed in (0, 0, 1):
         e = experiment(seed=seed)
-        dehazing.train(e, data_root=dataset, accelerator="cpu")
-        weights.append(load_file(dehazing.folder(e) / "last.safetensors")["down1.1.weight"])
+        run.train(e, data_root=dataset, accelerator="cpu")
+        weights.append(load_file(e.folder() / "last.safetensors")["down1.1.weight"])
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_non_finite_loss_stops_and_names_the_last_good_state(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_non_finite_loss_stops_and_names_the_last_good_state(dataset: Path, tmp_path: Path,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     step, calls = dehazing.DehazingTask.step, []
 
@@ -100,32 +125,34 @@ def test_non_finite_loss_stops_and_names_the_last_good_state(dataset: Path, tmp_
 
     monkeypatch.setattr(dehazing.DehazingTask, "step", broken)
     with pytest.raises(UserError, match=r"not finite at step 4: .*l1.*last good state is runs/test/tiny.pt"):
-        dehazing.train(experiment(), data_root=dataset, accelerator="cpu")
+        run.train(experiment(), data_root=dataset, accelerator="cpu")
     assert (tmp_path / "runs/test/tiny.pt").is_file()
 
 
 def test_state_of_another_run_is_put_aside(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     e = experiment()
-    task = dehazing.DehazingTask(e, Fabric(accelerator="cpu", devices=1), dehazing.open_split(e.dataset, "val", dataset))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    task = dehazing.DehazingTask(e, fabric, dehazing.open_split(e.dataset, "val", dataset))
     from reprolib.training.loop import Progressed, _save
 
-    _save(dehazing.state_file(e), task, Progressed(step=2), e, "other code")
-    at = dehazing.train(e, resume=True, data_root=dataset, accelerator="cpu")
+    _save(run.state_file(e), task, Progressed(step=2), e, "other code")
+    at = run.train(e, resume=True, data_root=dataset, accelerator="cpu")
     assert at.log[0]["step"] == 1, "it must start anew"
-    assert dehazing.state_file(e).with_suffix(".old").is_file()
-    dehazing.state_file(e).write_bytes(b"half a file")
+    assert run.state_file(e).with_suffix(".old").is_file()
+    run.state_file(e).write_bytes(b"half a file")
     with pytest.raises(UserError, match="not a training state"):
-        dehazing.train(e, resume=True, data_root=dataset, accelerator="cpu")
+        run.train(e, resume=True, data_root=dataset, accelerator="cpu")
 
 
 def test_cosine_schedule() -> None:
-    assert cosine(0, 100) == 1.0
-    assert cosine(50, 100) == pytest.approx(0.5)
-    assert cosine(100, 100) == pytest.approx(0.0, abs=1e-15)
+    cosine = Schedule("cosine")
+    assert learning_rate_factor(cosine, 0, 100) == 1.0
+    assert learning_rate_factor(cosine, 50, 100) == pytest.approx(0.5)
+    assert learning_rate_factor(cosine, 100, 100) == pytest.approx(0.0, abs=1e-15)
 
 
 def test_a_prior_cannot_be_trained(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="nothing to train"):
-        dehazing.train(experiment(system="dcp", network={}), data_root=dataset, accelerator="cpu")
+        run.train(experiment(system="dcp", network={}), data_root=dataset, accelerator="cpu")

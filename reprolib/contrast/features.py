@@ -1,4 +1,4 @@
-"""Second axis: the latent space in which distances are taken. Five taps of a frozen ImageNet VGG.
+"""Second axis: the latent space in which distances are taken. Five taps (or others) of a frozen ImageNet VGG.
 
 How pictures are fed follows the weights, not the network's name:
 
@@ -15,7 +15,7 @@ How pictures are fed follows the weights, not the network's name:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,9 @@ WEIGHTS = Path("weights")
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels of the five blocks, and so of the five taps."""
+
+TAPS = ((1, 1), (2, 1), (3, 1), (4, 1), (5, 1))
+"""Block and convolution of relu1_1 to relu5_1 (AECR-Net)."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ TRUNKS = {
 
 
 class VGGFeatures(nn.Module):
-    """relu1_1, relu2_1, relu3_1, relu4_1, relu5_1 of a VGG: for VGG19, convolutions 1, 3, 5, 9 and 13 (slides).
+    """Some features of a VGG, relu1_1 to relu5_1 as it comes: for VGG19, convolutions 1, 3, 5, 9 and 13 (slides).
 
     Built up to the last tap only, frozen, always in evaluation. Its state dict has torchvision's names; biases in it
     are divided by the normalisation's `levels`, which `load_features` does.
@@ -75,6 +78,7 @@ class VGGFeatures(nn.Module):
     Args:
         name: 'vgg19' (the paper's) or 'vgg16'.
         normalisation: 'none', 'imagenet' or 'caffe'; None takes what suits the weights (see the module's text).
+        taps: block and convolution, both from 1, of the features that are given, in ascending order.
 
     Shape:
         B3HW RGB in [0, 1], H and W at least 16, to five tensors B, C, H/2^i, W/2^i with C = 64, 128, 256, 512, 512.
@@ -86,7 +90,8 @@ class VGGFeatures(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, name: str = "vgg19", normalisation: str | None = None):
+    def __init__(self, name: str = "vgg19", normalisation: str | None = None,
+                 taps: Sequence[tuple[int, int]] = TAPS):
         super().__init__()
         if name not in TRUNKS:
             raise unknown("feature extractor", name, TRUNKS)
@@ -94,7 +99,7 @@ class VGGFeatures(nn.Module):
         if normalisation not in NORMALISATIONS:
             raise unknown("normalisation", normalisation, NORMALISATIONS)
         self.name, self.normalisation = name, normalisation
-        self.features, self.taps = _trunk(TRUNKS[name].convolutions)
+        self.features, self.taps = _trunk(TRUNKS[name].convolutions, taps)
         chosen = NORMALISATIONS[normalisation]
         self.bgr = chosen.bgr
         self.register_buffer("mean", torch.tensor(chosen.mean).view(1, 3, 1, 1), persistent=False)
@@ -117,18 +122,20 @@ class VGGFeatures(nn.Module):
         return found
 
 
-def load_features(name: str, weights: Path | None = None, normalisation: str | None = None) -> VGGFeatures:
+def load_features(name: str, weights: Path | None = None, normalisation: str | None = None,
+                  taps: Sequence[tuple[int, int]] = TAPS) -> VGGFeatures:
     """The extractor with its ImageNet weights: from `weights`, from the folder `weights/`, or by torchvision (vgg19).
 
     Args:
         name: 'vgg19' or 'vgg16'.
-        weights: a safetensors or torch.save file in torchvision's names; what lies beyond relu5_1 is ignored.
+        weights: a safetensors or torch.save file in torchvision's names; what lies beyond the last tap is ignored.
         normalisation: what suits those weights, if it is not the extractor's default.
+        taps: see `VGGFeatures`.
 
     Raises:
         UserError: unknown name, no weights to be had, or a file that does not hold them.
     """
-    extractor = VGGFeatures(name, normalisation)
+    extractor = VGGFeatures(name, normalisation, taps)
     wanted = extractor.state_dict().keys()
 
     def trunk_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -164,19 +171,19 @@ def _from_torchvision(name: str) -> Mapping[str, Tensor]:
     return state
 
 
-def _trunk(convolutions: tuple[int, ...]) -> tuple[nn.Sequential, frozenset[int]]:
-    """Layers up to relu5_1, indexed as torchvision's `features`, and the indices of the taps."""
+def _trunk(convolutions: tuple[int, ...], wanted: Sequence[tuple[int, int]]) -> tuple[nn.Sequential, frozenset[int]]:
+    """Layers up to the last tap, indexed as torchvision's `features`, and the indices of the taps."""
     layers: list[nn.Module] = []
     taps, channels = [], 3
-    for block, (count, width) in enumerate(zip(convolutions, WIDTHS, strict=True)):
-        if block:
+    for block, (count, width) in enumerate(zip(convolutions, WIDTHS, strict=True), start=1):
+        if block > 1:
             layers.append(nn.MaxPool2d(2))
-        for number in range(count):
+        for number in range(1, count + 1):
             # In place is safe for the taps: what reads them next is a convolution or a pooling, which write elsewhere.
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels = width
-            if number == 0:
+            if (block, number) in wanted:
                 taps.append(len(layers) - 1)
-            if len(taps) == len(WIDTHS):
-                break  # relu5_1 is the last tap; the rest of its block would be computed for nothing
-    return nn.Sequential(*layers), frozenset(taps)
+            if len(taps) == len(wanted):  # the rest would be computed for nothing
+                return nn.Sequential(*layers), frozenset(taps)
+    raise ValueError(f"this VGG has not all of the taps {list(wanted)}")

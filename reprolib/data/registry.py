@@ -30,19 +30,26 @@ class Dataset:
     embedded: bool = False
     """Made from pictures inside Python packages, by `reprolib data prepare`."""
     column: str | None = None
-    """Column of Table 1 that it is (or, if embedded, stands in for): sots, dense-haze or nh-haze."""
+    """Column of a paper's table that it is (or, if embedded, stands in for): sots, dense-haze or nh-haze; horse2zebra,
+    cat2dog or cityscapes."""
     note: str = ""
     """What every number measured on it must say."""
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By split: `pairs` (how many) and, where a folder holds several splits, `ids` (the first and last scene)."""
+    """By split: `pairs` (how many) and, where a folder holds several splits, `ids` (the first and last scene).
+    Unpaired: `a` and `b` (how many pictures) and, where a release has other folders than trainA and so on, `at`.
+    Empty if it is taken out of the training split."""
     pairing: str = ""
     """Which clear picture belongs to a hazy one, in words."""
+    source: str | None = None
+    """Aligned pairs: the half of a file that is translated from, 'left' or 'right'; None if domains are unpaired."""
+    translated_at: int | None = None
+    """Side that source pictures are resized to before they are translated and measured; None leaves them."""
     pairs: int | None = None
-    """Hazy pictures of a real dataset, all splits together."""
+    """Hazy pictures of a real dehazing dataset, all splits together."""
     scenes: int | None = None
     """Clear pictures of a real dataset; None if the release does not fix it."""
     size: tuple[int, int] | None = None
-    """Width and height of every hazy picture; None if they differ."""
+    """Width and height of every file (dehazing: hazy picture); None if they differ."""
     border: int = 0
     """Pixels on each side by which the clear pictures may be larger: cut off about the centre, never resized."""
     hint: str = ""

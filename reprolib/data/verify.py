@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from reprolib.data.images import read_rgb, read_size
+from reprolib.data.images import list_images, read_rgb, read_size
 from reprolib.data.paired import find_pairs, find_pictures, number
 from reprolib.data.registry import REGISTERED, Dataset, get_dataset, locate, registered
+from reprolib.data.unpaired import ImageFolder, domain_folder, unusable
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.progress import track
@@ -33,20 +34,22 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
     """Pictures and pairs found."""
     expected: int = 0
-    """Pairs of the whole dataset."""
+    """Pairs (or pictures) of the whole dataset."""
     opened: int = 0
-    """Pairs whose pictures were decoded."""
+    """Pairs (or pictures) that were decoded."""
+    unit: str = "pairs"
+    """What is counted: 'pairs', or 'pictures' where there are none."""
 
     @property
     def complete(self) -> bool:
         """Nothing is wrong and nothing is missing."""
-        return not self.problems and self.counts.get("pairs") == self.expected
+        return not self.problems and self.counts.get(self.unit) == self.expected
 
     def __str__(self) -> str:
         if self.problems:
             return "\n  - ".join([f"{self.name} in {self.root}: something is wrong", *self.problems])
-        pairs, whole = self.counts["pairs"], f"{self.expected:,}"
-        found = f"complete: {whole} pairs" if self.complete else f"a sample: {pairs:,} of {whole} pairs"
+        whole = f"{self.expected:,} {self.unit}"
+        found = f"complete: {whole}" if self.complete else f"a sample: {self.counts[self.unit]:,} of {whole}"
         return f"{self.name} in {self.root}: {found}, {self.opened:,} of them decoded without fault"
 
 
@@ -62,6 +65,9 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
     """
     dataset = get_dataset(name)
     report = Report(name, locate(name, root))
+    if dataset.task == "translation":
+        _check_domains(dataset, report, full)
+        return report
     report.expected = dataset.pairs or sum(s["pairs"] for s in dataset.splits.values())
     folders = [report.root / split for split in dataset.splits] if dataset.embedded else [report.root]
     files: list[tuple[str, Path, Path]] = []
@@ -97,8 +103,8 @@ def register(name: str, path: Path) -> Report:
         raise UserError(f"this is not {dataset.title}: {'; '.join(report.problems)}", where=path,
                         fix=f"expected is {dataset.hint}")
     if not report.complete:
-        raise UserError(f"a sample: {report.counts['pairs']:,} of {report.expected:,} pairs", where=path,
-                        fix=f"register the whole dataset, or evaluate the sample with --root {path}")
+        raise UserError(f"a sample: {report.counts[report.unit]:,} of {report.expected:,} {report.unit}", where=path,
+                        fix=f"register the whole dataset, or use the sample with --root {path}")
     places = {**registered(), name: str(Path(path).resolve())}
     write_text(REGISTERED, json.dumps(places, indent=1, sort_keys=True) + "\n")
     return report
@@ -130,8 +136,7 @@ def _check_release(dataset: Dataset, files: list[tuple[str, Path, Path]], report
     """Counts and names; only a folder's listing is read."""
     hazy, clear = report.counts.get("hazy", 0), report.counts.get("clear", 0)
     if hazy > report.expected:
-        why = f": {dataset.wrong_release}" if dataset.wrong_release else ""
-        report.problems.append(f"{hazy:,} hazy pictures where {report.expected:,} are expected{why}")
+        report.problems.append(f"{hazy:,} hazy pictures where {report.expected:,} are expected{_release(dataset)}")
     if dataset.scenes and (clear > dataset.scenes or (hazy == report.expected and clear != dataset.scenes)):
         report.problems.append(f"{clear:,} clear pictures where {dataset.scenes:,} are expected")
     ids = [i for s in dataset.splits.values() for i in s.get("ids", ())]
@@ -163,6 +168,54 @@ def _check_files(dataset: Dataset, files: list[tuple[str, Path, Path]], report: 
             report.problems.append(str(error))
         else:
             report.opened += 1
+
+
+def _check_domains(dataset: Dataset, report: Report, full: bool) -> None:
+    """A dataset of two domains: folders, counts, sizes, and whether pictures decode."""
+    report.unit = "pairs" if dataset.source else "pictures"
+    expected = {(split, domain): content["pairs" if dataset.source else domain]
+                for split, content in dataset.splits.items() if content for domain in ("a" if dataset.source else "ab")}
+    report.expected = sum(expected.values())
+    files: dict[Path, list[Path]] = {}
+    for (split, domain), whole in expected.items():
+        folder = domain_folder(dataset, report.root, split, domain)
+        try:
+            files[folder] = list_images(folder)
+        except UserError as error:
+            report.problems.append(str(error))
+            continue
+        found, place = len(files[folder]), folder.relative_to(report.root)
+        report.counts[str(place)] = found
+        if found > whole or (dataset.embedded and found < whole):
+            why = f"; run `reprolib data prepare {dataset.name}`" if dataset.embedded else _release(dataset)
+            report.problems.append(f"{place} has {found:,} {report.unit} where {whole:,} are expected{why}")
+    report.counts[report.unit] = sum(map(len, files.values()))
+    for folder, pictures in files.items() if not report.problems else ():
+        _check_domain(dataset, folder, pictures if full else spread(pictures, SAMPLE), report)
+
+
+def _check_domain(dataset: Dataset, folder: Path, pictures: list[Path], report: Report) -> None:
+    """Open pictures of one folder; one sentence for each bad one, or one for all if none is good."""
+    images, problems = ImageFolder(pictures, dataset.source), []
+    for index, path in enumerate(track(pictures, f"checking {folder.name}")):
+        if fault := unusable(images, index):
+            problems.append(f"{path.name}: {fault[1]}")
+            continue
+        if dataset.size and (size := read_size(path)) != dataset.size:
+            problems.append(f"{path.name} is {_words(size)} instead of {_words(dataset.size)}")
+        try:
+            images.read(index)
+        except UserError as error:
+            problems.append(str(error))
+        else:
+            report.opened += 1
+    if len(problems) >= len(pictures) > 1:
+        problems = [f"none of {len(pictures):,} {report.unit} of {folder.name} can be used, such as {problems[0]}"]
+    report.problems += problems
+
+
+def _release(dataset: Dataset) -> str:
+    return f": {dataset.wrong_release}" if dataset.wrong_release else ""
 
 
 def _words(size: tuple[int, int]) -> str:

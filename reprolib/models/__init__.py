@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,11 @@ class System:
     """The row's name as the paper prints it."""
     task: str
     build: Callable[..., nn.Module]
-    """`build(**options)`: full size without options. Dehazers map B3HW in [0, 1] to B3HW, nominally in [0, 1]."""
+    """`build(**options)`: full size without options. Dehazers map B3HW in [0, 1] to B3HW, nominally in [0, 1].
+
+    Translators are built with everything that is trained (generators, discriminators, heads) as named children, and
+    map B3HW of the source domain in [-1, 1] to B3HW of the target domain in [-1, 1].
+    """
     source: str
     """Paper, venue, year, and which public layout is followed where they differ."""
     paper_params: str | None = None
@@ -43,6 +48,26 @@ class System:
     """Maps the state dict of the published checkpoint to ours; None where the key names are ours."""
     count_note: str | None = None
     """Why the parameter count differs from the paper's figure, where it does."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """How its authors train it, as settings of `reprolib.experiment.Experiment`."""
+    method: str | None = None
+    """Translation: the module of `reprolib.training.translation` that trains it."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Translation: options of that method that make it this system."""
+    inference: tuple[str, ...] = ()
+    """Translation: the children of the network that `forward` needs; the first is the one that is counted."""
+    kept: tuple[str, ...] = ()
+    """Translation: further children that are saved with those of `inference`, for figures."""
+    exporter: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
+    """Translation: our state dict to the names of the published checkpoint, the way back of `importer`."""
+
+    def part(self, network: nn.Module, *names: str) -> nn.Module:
+        """Some children of a network under their own names; all of a network whose system names none."""
+        if not self.inference:
+            return network
+        from torch import nn
+
+        return nn.ModuleDict({name: network.get_submodule(name) for name in names})
 
 
 def names(task: str | None = None) -> list[str]:
@@ -74,3 +99,26 @@ def get(name: str) -> System:
 def count_parameters(model: nn.Module) -> int:
     """Learned scalars of a network, bare parameters included, shared ones once, buffers not."""
     return sum(p.numel() for p in model.parameters())
+
+
+@cache
+def count_parts(name: str) -> dict[str, int]:
+    """Learned scalars of each network that a system trains at its published size, the counted one first.
+
+    Built on the meta device, which allocates nothing.
+    """
+    import torch
+
+    system = get(name)
+    with torch.device("meta"):
+        network = system.build()
+    if not system.inference:
+        return {name: count_parameters(network)}
+    parts = dict(network.named_children())
+    order = [*system.inference, *(part for part in parts if part not in system.inference)]
+    return {part: count_parameters(parts[part]) for part in order}
+
+
+def full_size_count(name: str) -> int:
+    """Learned scalars of a system at its published size; of a translator, of its counted part."""
+    return next(iter(count_parts(name).values()))

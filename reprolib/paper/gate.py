@@ -11,7 +11,6 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -43,8 +42,9 @@ class Outcome:
 
 
 def key(record: Record) -> str:
-    """Name of a gated number."""
-    return f"{record.experiment}/{record.dataset}/{record.protocol}/{record.metric}"
+    """Name of a gated number; one of a further checkpoint says which."""
+    name = f"{record.experiment}/{record.dataset}/{record.protocol}/{record.metric}"
+    return name if record.tabled else f"{name}@{record.checkpoint}"
 
 
 def expected_file(profile: str, root: Path = Path()) -> Path:
@@ -86,7 +86,7 @@ def derive(records: Iterable[Record]) -> dict[str, Any]:
             raise UserError(f"{key(record)} seed {record.seed} is {record.status}",
                             fix="mend it before recording results")
         groups[key(record)].append(record)
-    pools: dict[tuple[str, str, str], list[list[float]]] = defaultdict(list)
+    pools: dict[tuple[str, str, str, bool], list[list[float]]] = defaultdict(list)
     for name, group in groups.items():
         if len({r.seed for r in group}) < len(group):
             raise UserError(f"{name} has two records of one seed", fix="delete one of them")
@@ -98,8 +98,8 @@ def derive(records: Iterable[Record]) -> dict[str, Any]:
     return {name: _expected(group, pools[_pool(group[0])]) for name, group in groups.items()}
 
 
-def _pool(record: Record) -> tuple[str, str, str]:
-    return record.dataset, record.protocol, record.metric
+def _pool(record: Record) -> tuple[str, str, str, bool]:
+    return record.dataset, record.protocol, record.metric, record.tabled
 
 
 def _numbers(group: list[Record]) -> list[float]:
@@ -164,21 +164,12 @@ def _compare(record: Record, want: dict[str, Any] | None) -> Outcome:
     return Outcome(name, ok, why, value, expected, tolerance)
 
 
-@cache
-def full_size_count(name: str) -> int:
-    """Learned scalars of a system at its published size; built on the meta device, which allocates nothing."""
-    import torch
-
-    with torch.device("meta"):
-        return models.count_parameters(models.get(name).build())
-
-
 def check_counts() -> list[Outcome]:
     """Exact parameter counts of every system that has a verified one."""
     outcomes = []
     for name in models.names():
         if name not in exact_counts():
             continue
-        count, want = full_size_count(name), exact_counts()[name]
+        count, want = models.full_size_count(name), exact_counts()[name]
         outcomes.append(Outcome(f"{name}/params", count == want, f"{count:,}, recorded {want:,}", count, want, 0))
     return outcomes

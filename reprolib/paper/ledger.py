@@ -15,11 +15,18 @@ from reprolib.data.registry import datasets, get_dataset, locate
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.paper.cells import Cell, exact_counts, load
-from reprolib.paper.gate import expected_file, full_size_count, key, read_expected
+from reprolib.paper.gate import expected_file, key, read_expected
 from reprolib.records import Record, read_records, records_folder
 
 TABLE_PROTOCOL = "aecr"
 """The protocol whose numbers fill the PSNR and SSIM cells."""
+
+NAMES = {"fid": "FID", "fd_vgg16": "FD-VGG16"}
+STANDS_FOR = {"fd_vgg16": "fid"}
+"""Metrics that fill a cell of another metric where that one cannot be had; the entry says which was measured."""
+
+COSTS = ("sec_per_iter", "memory")
+"""Metrics that are measured in one run for all systems, apart from the records: they differ from run to run."""
 
 Entry = dict[str, Any]
 
@@ -34,7 +41,8 @@ def build(profile: str, root: Path = Path(), current_hash: Callable[[Record], st
         UserError: a file of records, or the profile's file of recorded results, is damaged.
     """
     quality = ("psnr", "ssim")
-    records = [r for r in read_records(profile, root) if r.metric not in quality or r.protocol == TABLE_PROTOCOL]
+    records = [r for r in read_records(profile, root)
+               if r.tabled and (r.metric not in quality or r.protocol == TABLE_PROTOCOL)]
     expected = read_expected(profile, root) if expected_file(profile, root).is_file() else {}
     return [_entry(cell, profile, records, expected, current_hash, root) for cell in load()]
 
@@ -45,11 +53,14 @@ def _entry(cell: Cell, profile: str, records: list[Record], expected: dict[str, 
         "paper": cell.paper, "table": cell.table, "row": cell.row, "dataset": cell.dataset, "metric": cell.metric,
         "unit": cell.unit, "better": cell.better, "paper_value": cell.value, "printed": cell.printed,
         "label": cell.label, "value": None, "spread": None, "n_seeds": 0, "status": "", "why": "", "record": None,
-        "stand_in": None, "gap": None, "input_value": None,
+        "stand_in": None, "measured": cell.metric, "gap": None, "input_value": None,
     }
     if cell.metric == "params":
         return entry | _count(cell)
-    candidates = [r for r in records if cell.row in r.rows and r.metric == cell.metric and _column(r) == cell.dataset]
+    if cell.metric in COSTS:
+        return entry | _cost(cell, profile, root)
+    candidates = [r for r in records if cell.row in r.rows and _column(r) == cell.dataset
+                  and STANDS_FOR.get(r.metric, r.metric) == cell.metric]
     if not candidates:
         return entry | _absent(cell, profile)
     found = _of_one_experiment(candidates)
@@ -57,7 +68,8 @@ def _entry(cell: Cell, profile: str, records: list[Record], expected: dict[str, 
     dataset = get_dataset(first.dataset)
     path = records_folder(profile, root) / f"{first.experiment}.json"
     entry |= {"record": f"{path.relative_to(root).as_posix()}#{first.metric}",
-              "stand_in": first.dataset if dataset.embedded else None, "input_value": first.input_value}
+              "stand_in": first.dataset if dataset.embedded else None, "measured": first.metric,
+              "input_value": first.input_value}
     bad = next((r for r in found if r.status != "ok"), None)
     if bad is not None:
         return entry | {"status": bad.status, "why": f"seed {bad.seed}: the output is {bad.status}"}
@@ -75,7 +87,7 @@ def _entry(cell: Cell, profile: str, records: list[Record], expected: dict[str, 
         return entry | {"status": "stale", "why": "the code has changed since: run `dvc repro`"}
     if cell.value is None:
         return entry | {"status": "measured", "why": f"the paper prints no number; {why}"}
-    if profile != "paper" or dataset.embedded or first.reduced:
+    if profile != "paper" or dataset.embedded or first.reduced or first.metric != cell.metric:
         return entry | {"status": "measured", "why": f"not comparable with the paper's cell: {why}"}
     return entry | _against_paper(entry["value"] - cell.value, cell, entry) | {"why": why}
 
@@ -109,13 +121,33 @@ def _count(cell: Cell) -> Entry:
         return {"status": "not printed", "why": "the paper prints '-'"}
     if name not in models.names():
         return {"status": "not attempted", "why": f"{name} is not built yet"}
-    count = full_size_count(name)
+    count = models.full_size_count(name)
     matched = abs(count - cell.value) <= cell.half_digit
     why = f"exact count {count:,}" + (", verified" if exact_counts().get(name) == count else "")
     if not matched:
         why += f"; {models.get(name).count_note or 'differs from the printed figure'}"
     return {"status": "matched" if matched else "not matched", "value": count, "why": why, "n_seeds": 1,
             "gap": count - cell.value}
+
+
+def _cost(cell: Cell, profile: str, root: Path) -> Entry:
+    """Seconds and memory of a step, from the one run that measured all systems."""
+    path = costs_file(profile, root)
+    if not path.is_file():
+        return _absent(cell, profile)
+    content = json.loads(path.read_text())
+    found = next((row for row in content["systems"] if f"cut/{row['system']}" == cell.row), None)
+    if found is None:
+        return _absent(cell, profile)
+    return {"status": "measured", "value": found[cell.metric], "n_seeds": 1,
+            "record": path.relative_to(root).as_posix(),
+            "why": f"not comparable with the paper's cell: {content['conditions']}; "
+                   f"{found[cell.metric + '_ratio']:.2f} of CycleGAN in the same run"}
+
+
+def costs_file(profile: str, root: Path = Path()) -> Path:
+    """Where `reprolib report cost` writes."""
+    return root / "results" / profile / "cost" / "translation.json"
 
 
 def _column(record: Record) -> str | None:
@@ -147,6 +179,8 @@ def _is_here(dataset: str) -> bool:
 def _conditions(record: Record) -> str:
     """What a reader must know before comparing."""
     parts = [record.note] if record.note else []
+    if record.metric in STANDS_FOR:
+        parts.insert(0, f"{NAMES[record.metric]}, not {NAMES[STANDS_FOR[record.metric]]}")
     if record.reduced:
         parts.append("reduced network (" + ", ".join(f"{k} {v}" for k, v in sorted(record.network.items())) + ")")
     if record.steps:

@@ -54,7 +54,8 @@ def deformable_offsets(photo_HW3: np.ndarray, predicted: Sequence[np.ndarray], s
         points: relative positions (y, x) that are shown.
     """
     figure = Figure(figsize=(6 * len(predicted), 4.2), layout="constrained")
-    for number, (axes, raw) in enumerate(zip(np.atleast_1d(figure.subplots(1, len(predicted))), predicted, strict=True), 1):
+    panels = np.atleast_1d(figure.subplots(1, len(predicted)))
+    for number, (axes, raw) in enumerate(zip(panels, predicted, strict=True), 1):
         axes.imshow(photo_HW3)
         for y_share, x_share in points:
             y, x = int(y_share * raw.shape[1]), int(x_share * raw.shape[2])

@@ -29,10 +29,12 @@ def execute(source: Path, output: Path, parameters: dict[str, Any]) -> None:
         if name not in known:
             raise unknown(f"parameter of {source.name}", name, known)
     try:
-        notebook = papermill.execute_notebook(str(source), None, parameters, progress_bar=False, record_timing=False, kernel_name="python3")
+        notebook = papermill.execute_notebook(str(source), None, parameters, progress_bar=False, record_timing=False,
+                                              kernel_name="python3")
     except PapermillExecutionError as error:
         line = f"{error.ename}: {error.evalue}"
-        raise UserError(f"cell {error.exec_count} failed: {line}", where=source, fix="open it in JupyterLab and run it") from error
+        raise UserError(f"cell {error.exec_count} failed: {line}", where=source,
+                        fix="open it in JupyterLab and run it") from error
     write_text(output, stable(notebook))
     _sign(output)
 

@@ -9,14 +9,13 @@ import pandas as pd
 
 from reprolib import models
 from reprolib.data.paired import open_split
-from reprolib.evaluation import load_network
+from reprolib.evaluation.networks import load_network
 from reprolib.experiment import Experiment
 from reprolib.files import write_text
 from reprolib.inference import restore
 from reprolib.metrics.quality import PROTOCOLS, measure
 from reprolib.progress import track
 from reprolib.report.markdown import to_markdown
-from reprolib.training.dehazing import folder
 
 
 def write(profile: str, runs: list[Experiment], root: Path = Path()) -> None:
@@ -24,12 +23,12 @@ def write(profile: str, runs: list[Experiment], root: Path = Path()) -> None:
     rows = []
     for e in runs:
         system = models.get(e.system)
-        weights = folder(e, root) / "best.safetensors" if system.trained else None
+        weights = e.folder(root) / "best.safetensors" if system.trained else None
         network = load_network(system, weights, **e.network)
         pairs = open_split(e.dataset, "test")
         scores: dict[str, list[dict[str, float]]] = {name: [] for name in PROTOCOLS}
         for pair in track(pairs, f"measuring {e.system} under {len(PROTOCOLS)} protocols"):
-            restored, clear = restore(network, pair.hazy, system.multiple), np.float32(pair.clear) / 255
+            restored, clear = restore(network, pair.hazy, system.multiple), pair.clear / 255.0
             for name in PROTOCOLS:
                 scores[name].append(measure(restored, clear, name))
         rows += [{"system": e.system, "dataset": e.dataset, "protocol": name,

@@ -13,48 +13,70 @@ from reprolib.report.tables import read_ledger
 BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", "<!-- end of results -->"
 
 
+DEHAZING = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4)}
+TRANSLATION = {"fid": ("distance", 2), "miou": ("mIoU", 1), "classacc": ("class acc.", 1), "pixacc": ("pixel acc.", 1)}
+CONDITIONS = {"mini": "In `mini` networks are reduced, runs are short and embedded photos stand in for the benchmarks: "
+                      "the paper's numbers stand beside ours for orientation, not for comparison. "}
+
+
 def summary(profile: str, root: Path = Path()) -> str:
-    """Markdown: measured rows, counts of statuses, cost."""
+    """Markdown: counts of statuses, measured rows of both papers, cost."""
     entries = read_ledger(profile, root)
-    measured = [e for e in entries if e["value"] is not None and e["metric"] in ("psnr", "ssim")]
     counts: dict[str, int] = {}
     for e in entries:
         counts[e["status"]] = counts.get(e["status"], 0) + 1
     lines = [f"Profile `{profile}`. Of {len(entries)} cells in the papers' tables: "
-             + ", ".join(f"{n} {status}" for status, n in counts.items()) + ". In `mini` networks are reduced, runs are "
-             "short and the haze is synthetic over an assumed depth: the paper's numbers stand beside ours for "
-             "orientation, not for comparison.", "",
-             "| row | pictures | PSNR hazy | PSNR here | SSIM hazy | SSIM here | paper PSNR / SSIM |", "|---|---|---|---|---|---|---|"]
-    pairs: dict[tuple[str, str], dict[str, Any]] = {}
-    for e in measured:
-        pairs.setdefault((e["row"], e["stand_in"] or e["dataset"]), {})[e["metric"]] = e
-    for (row, place), both in pairs.items():
-        p, s = both["psnr"], both["ssim"]
-        lines.append(f"| {row} | {place} | {p['input_value']:.2f} | {_with_spread(p, 2)} | {s['input_value']:.4f} | "
-                     f"{_with_spread(s, 4)} | {p['printed']} / {s['printed']} |")
-    return "\n".join([*lines, "", *_costs(profile, root)]) + "\n"
+             + ", ".join(f"{n} {status}" for status, n in counts.items()) + f". {CONDITIONS.get(profile, '')}"
+             "'Input' is the unprocessed picture; the paper's value stands in brackets; ± is the standard deviation "
+             "over the seeds of the calibration.", "",
+             *_table(entries, DEHAZING), "",
+             "Translation: 'distance' is FID where Inception was used and FD-VGG16, which is not FID, elsewhere.", "",
+             *_table(entries, TRANSLATION), "", *_costs(profile, root)]
+    return "\n".join(lines) + "\n"
 
 
-def _with_spread(entry: dict[str, Any], decimals: int) -> str:
-    text = f"{entry['value']:.{decimals}f}"
-    return text if entry["spread"] is None else f"{text} ± {entry['spread']:.{decimals}f}"
+def _table(entries: list[dict[str, Any]], metrics: dict[str, tuple[str, int]]) -> list[str]:
+    """One line a row and column of the paper, with input, ours and paper of each metric."""
+    found: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for e in entries:
+        if e["value"] is not None and e["metric"] in metrics:
+            found.setdefault((e["row"], e["stand_in"] or e["dataset"]), {})[e["metric"]] = e
+    if not found:
+        return ["Nothing measured."]
+    shown = [m for m in metrics if any(m in cells for cells in found.values())]
+    heads = [head for m in shown for head in (f"{metrics[m][0]} input", f"{metrics[m][0]} here (paper)")]
+    lines = ["| row | pictures | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
+    for (row, place), cells in found.items():
+        texts = [text for m in shown for text in _texts(cells.get(m), metrics[m][1])]
+        lines.append(f"| {row} | {place} | " + " | ".join(texts) + " |")
+    return lines
+
+
+def _texts(entry: dict[str, Any] | None, decimals: int) -> tuple[str, str]:
+    if entry is None:
+        return "", ""
+    before = "" if entry["input_value"] is None else f"{entry['input_value']:.{decimals}f}"
+    spread = "" if entry["spread"] is None else f" ± {entry['spread']:.{decimals}f}"
+    return before, f"{entry['value']:.{decimals}f}{spread} ({entry['printed']})"
 
 
 def _costs(profile: str, root: Path) -> list[str]:
     """One sentence on time, memory and machine, from the cost files."""
-    costs = [json.loads(p.read_text()) for p in sorted((root / "results" / profile / "cost").glob("*.json"))]
+    files = sorted((root / "results" / profile / "cost").glob("*.json"))
+    costs = [c for c in (json.loads(path.read_text()) for path in files) if "peak_memory_mb" in c]
     if not costs:
         return []
-    machine = costs[0]["environment"]
-    return [f"Training took {sum(c['seconds'] for c in costs) / 60:.1f} minutes for {len(costs)} networks "
-            f"({machine['cpu'] if machine['device'] == 'cpu' else machine['device']}, {machine['threads']} threads, torch "
-            f"{machine['torch']}); the most memory any of them needed was {max(c['peak_memory_mb'] for c in costs) / 1024:.1f} GB. "
-            "± is the standard deviation over the seeds of the calibration."]
+    place = costs[0]["environment"]
+    device = place["cpu"] if place["device"] == "cpu" else place["device"]
+    minutes, memory = sum(c["seconds"] for c in costs) / 60, max(c["peak_memory_mb"] for c in costs) / 1024
+    return [f"Training took {minutes:.1f} minutes for {len(costs)} networks ({device}, {place['threads']} threads, "
+            f"torch {place['torch']}); the most memory that any of them needed was {memory:.1f} GB."]
 
 
 def write_summary(profile: str, root: Path = Path()) -> None:
     """results/<profile>/README.md."""
-    write_text(root / "results" / profile / "README.md", f"# Results of profile `{profile}`\n\n{summary(profile, root)}")
+    text = f"# Results of profile `{profile}`\n\n{summary(profile, root)}"
+    write_text(root / "results" / profile / "README.md", text)
 
 
 def write_readme(profile: str, root: Path = Path()) -> None:

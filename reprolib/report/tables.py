@@ -10,6 +10,7 @@ import pandas as pd
 
 from reprolib.errors import UserError
 from reprolib.files import write_text
+from reprolib.paper.ledger import NAMES
 from reprolib.report.markdown import to_markdown
 
 TITLES = {
@@ -36,28 +37,34 @@ def read_ledger(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
 def table(entries: list[dict[str, Any]], name: str) -> pd.DataFrame:
     """One table: a row a system, and for each printed column the paper's number and ours.
 
-    Embedded datasets that stand in for a benchmark are named in the column, with what they are. Spread is the
-    standard deviation over seeds.
+    Where an embedded dataset stands in for a benchmark, or another metric for the printed one, the column says so.
+    Spread is the standard deviation over seeds. The first row is the unprocessed input under the same measures.
     """
     chosen = [e for e in entries if e["table"] == name]
-    stand_ins = {e["dataset"]: e["stand_in"] for e in chosen if e["stand_in"]}
+    here = {(e["dataset"], e["metric"]): _here(e) for e in chosen}
+    here |= {(e["dataset"], e["metric"]): _here(e) for e in chosen if e["value"] is not None}
     rows: dict[str, dict[str, str]] = {}
-    hazy: dict[str, str] = {"row": "hazy input"}
+    untouched: dict[str, str] = {"row": "input, unprocessed"}
     for e in chosen:
         row = rows.setdefault(e["row"], {"row": e["label"]})
-        column = " ".join(part for part in (e["dataset"], e["metric"], f"[{e['unit']}]" if e["unit"] else "") if part)
-        row[f"{column} paper"] = e["printed"]
-        here = f"{column} here"
-        if e["stand_in"]:
-            here += f" ({stand_ins[e['dataset']]})"
-        elif e["dataset"] in stand_ins:
-            here += f" ({stand_ins[e['dataset']]})"
-        row[here] = ours(e)
+        row[f"{_column(e['dataset'], e['metric'], e['unit'])} paper"] = e["printed"]
+        column = here[e["dataset"], e["metric"]]
+        row[column] = ours(e)
         if e["input_value"] is not None:
-            hazy[here] = f"{e['input_value']:.{DECIMALS[e['metric']]}f}"
-    body = ([hazy] if len(hazy) > 1 else []) + list(rows.values())
+            untouched[column] = f"{e['input_value']:.{DECIMALS.get(e['metric'], 2)}f}"
+    body = ([untouched] if len(untouched) > 1 else []) + list(rows.values())
     columns = list(dict.fromkeys(k for row in rows.values() for k in row))
     return pd.DataFrame(body, columns=columns).fillna("")
+
+
+def _column(dataset: str, metric: str, unit: str) -> str:
+    return " ".join(part for part in (dataset, metric, f"[{unit}]" if unit else "") if part)
+
+
+def _here(entry: dict[str, Any]) -> str:
+    """Heading of our column: what was measured, on what."""
+    measured = NAMES.get(entry["measured"], entry["measured"])
+    return f"{_column(entry['stand_in'] or entry['dataset'], measured, entry['unit'])} here"
 
 
 def ours(entry: dict[str, Any]) -> str:
@@ -75,7 +82,8 @@ def ours(entry: dict[str, Any]) -> str:
 
 def notes(entries: list[dict[str, Any]], name: str) -> list[str]:
     """Conditions under which the numbers of a table were measured, each once."""
-    return list(dict.fromkeys(e["why"] for e in entries if e["table"] == name and e["value"] is not None and e["metric"] != "params"))
+    measured = (e for e in entries if e["table"] == name and e["value"] is not None and e["metric"] != "params")
+    return list(dict.fromkeys(e["why"] for e in measured))
 
 
 def write(profile: str, entries: list[dict[str, Any]], root: Path = Path()) -> None:

@@ -1,16 +1,13 @@
-"""Training a dehazer: a pixel loss and, if asked for, a contrastive term (AECR-Net, slides' minimisation)."""
+"""Training a dehazer: a weighted sum of terms and, if asked for, a contrastive one (AECR-Net, slides' minimisation)."""
 
 from __future__ import annotations
 
-import json
-import resource
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.contrast.features import load_features
@@ -19,64 +16,92 @@ from reprolib.contrast.samples import Rate
 from reprolib.data.paired import CropBatches, PairedFolder, open_split
 from reprolib.errors import UserError, unknown
 from reprolib.experiment import Experiment
-from reprolib.files import write_text
 from reprolib.inference import restore
 from reprolib.metrics.quality import measure
-from reprolib.provenance import code_hash, environment
-from reprolib.training.loop import Progressed, fit
+from reprolib.training.loop import Stateful
+from reprolib.training.terms import Attempt, Distillation, build_terms
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "l1": F.l1_loss,
-    "mse": F.mse_loss,
-    "smooth_l1": F.smooth_l1_loss,
-}
+TEACHING = 1 / 3
+"""Share of a distilled run's steps that goes to the teacher first: 30 of 90 epochs, as users report KDDN's schedule."""
 
 
 class DehazingTask:
-    """min |J - phi(I)| + beta * CR(phi(I), J, I) over pairs of hazy I and clear J (slides' equation)."""
+    """min of the terms' weighted sum + beta * CR(phi(I), J, I) over pairs of hazy I and clear J (slides' equation).
+
+    With distillation (KDDN) the first third of the steps trains the teacher on the clear pictures alone, and the rest
+    the student. The teacher is a second network of the run, so that a resumed run finds it as it was; it is not kept.
+    """
 
     def __init__(self, experiment: Experiment, fabric: Fabric, validation: PairedFolder):
-        if experiment.loss not in LOSSES:
-            raise unknown("loss", experiment.loss, LOSSES)
         self.experiment, self.validation = experiment, validation
         self.system = models.get(experiment.system)
         self.network = self.system.build(**experiment.network)
         if not any(p.requires_grad for p in self.network.parameters()):
-            raise UserError(f"'{experiment.system}' has nothing to train", fix=f"run `reprolib evaluate {experiment.system}`")
-        memory_format = torch.channels_last if experiment.channels_last else torch.contiguous_format
-        self.network.to(memory_format=memory_format)
-        self.memory_format = memory_format
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=experiment.learning_rate)
-        self.wrapped, self.wrapped_optimiser = fabric.setup(self.network, self.optimiser)
-        self.networks = {"network": self.network}
-        self.optimisers = {"network": self.optimiser}
+            fix = f"run `reprolib evaluate {experiment.system}`"
+            raise UserError(f"'{experiment.system}' has nothing to train", fix=fix)
+        self.memory_format = torch.channels_last if experiment.channels_last else torch.contiguous_format
+        self.terms = build_terms(experiment)
+        for term in self.terms.values():
+            term.to(fabric.device).to(memory_format=self.memory_format)
+        self.networks: dict[str, nn.Module] = {"network": self.network}
+        distillation = self.terms.get("distillation")
+        self.distillation = distillation if isinstance(distillation, Distillation) else None
+        if self.distillation:
+            self.networks["teacher"] = self.distillation.teacher
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.extras: dict[str, Stateful] = {}
+        self.wrapped = {}
+        for name, network in self.networks.items():
+            network.to(memory_format=self.memory_format)
+            self.optimisers[name] = build_optimiser(experiment, network.parameters())
+            self.wrapped[name] = fabric.setup(network, self.optimisers[name])
         self.contrast: nn.Module | None = None
         if experiment.contrast:
             features = load_features(experiment.contrast.features)
             rate = Rate.parse(experiment.contrast.rate)
             self.contrast = ContrastiveRegularisation(features, rate, experiment.contrast.reduction).to(fabric.device)
-            self.contrast.to(memory_format=memory_format)
+            self.contrast.to(memory_format=self.memory_format)
 
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
              generator: torch.Generator) -> dict[str, Tensor]:
-        hazy_BCHW, clear_BCHW = (x.contiguous(memory_format=self.memory_format) for x in batch)
+        hazy_B3HW, clear_B3HW = (x.contiguous(memory_format=self.memory_format) for x in batch)
+        if self.distillation and step < TEACHING * self.experiment.steps:
+            with fabric.autocast():
+                teaching = self.distillation.reconstruction(clear_B3HW)
+            self._descend(fabric, "teacher", teaching)
+            return {"loss": teaching.detach(), "teacher": teaching.detach()}
         self.network.train()
-        self.wrapped_optimiser.zero_grad()
         with fabric.autocast():
-            restored_BCHW = self.wrapped(hazy_BCHW)
-            pixel = LOSSES[self.experiment.loss](restored_BCHW.float(), clear_BCHW)
-            terms = {self.experiment.loss: pixel.detach()}
-            total = pixel
-            settings = self.experiment.contrast
-            if self.contrast is not None and settings and step >= settings.start * self.experiment.steps:
-                cr, logs = self.contrast(restored_BCHW, clear_BCHW, hazy_BCHW, generator=generator)
-                total = pixel + settings.weight * cr
-                terms |= {"cr": cr.detach(), **{f"cr_{k}": v for k, v in logs.items()}}
-        fabric.backward(total)
+            total, logged = self._loss(hazy_B3HW, clear_B3HW, step, generator)
+        self._descend(fabric, "network", total)
+        return {"loss": total.detach(), **logged}
+
+    def _loss(self, hazy_B3HW: Tensor, clear_B3HW: Tensor, step: int,
+              generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, and its terms without their weights."""
+        attempt = Attempt(self.network, hazy_B3HW, clear_B3HW, generator, self.system.multiple,
+                          with_features=self.distillation is not None)
+        found = {name: term(attempt) for name, term in self.terms.items()}
+        total = torch.stack([self.experiment.loss[name] * value for name, value in found.items()]).sum()
+        logged = {name: value.detach() for name, value in found.items()}
+        settings = self.experiment.contrast
+        if self.contrast is not None and settings and step >= settings.start * self.experiment.steps:
+            cr, logs = self.contrast(attempt.restored_B3HW, clear_B3HW, hazy_B3HW, generator=generator)
+            total = total + settings.weight * cr
+            logged |= {"cr": cr.detach(), **{f"cr_{k}": v for k, v in logs.items()}}
+        return total, logged
+
+    def _descend(self, fabric: Fabric, name: str, loss: Tensor) -> None:
+        """One step of one network's optimiser."""
+        network, optimiser = self.wrapped[name]
+        optimiser.zero_grad()
+        fabric.backward(loss)
         if self.experiment.clip:
-            fabric.clip_gradients(self.wrapped, self.wrapped_optimiser, max_norm=self.experiment.clip)
-        self.wrapped_optimiser.step()
-        return {"loss": total.detach(), **terms}
+            fabric.clip_gradients(network, optimiser, max_norm=self.experiment.clip)
+        optimiser.step()
+
+    def begin(self, batches: CropBatches) -> None:
+        """Nothing has to be known before the first step."""
 
     def validate(self) -> float:
         """Mean PSNR in dB over the validation split."""
@@ -94,54 +119,27 @@ class DehazingTask:
         return self.network.state_dict()
 
 
-def entries(experiment: Experiment) -> list[str]:
-    """Dotted modules at which the code of this run starts, for provenance and for the pipeline."""
-    return [__name__, models.module_of(experiment.system)]
-
-
-def folder(experiment: Experiment, root: Path = Path()) -> Path:
-    """Where the weights and the log of a run are kept."""
-    return root / "checkpoints" / experiment.profile / experiment.id
-
-
-def state_file(experiment: Experiment, root: Path = Path()) -> Path:
-    """Where an unfinished run keeps its state; outside the pipeline's outputs, so that DVC never deletes it."""
-    return root / "runs" / experiment.profile / f"{experiment.id}.pt"
-
-
-def train(experiment: Experiment, *, resume: bool = False, data_root: Path | None = None, root: Path = Path(),
-          accelerator: str = "auto", workers: int = 0) -> Progressed:
-    """Train one experiment; writes checkpoints/, and what it cost to results/<profile>/cost/.
+def build_optimiser(experiment: Experiment, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser that an experiment asks for.
 
     Raises:
-        UserError: missing data, wrong settings, a loss that is not finite, or a state that belongs to another run.
+        UserError: no such kind.
     """
-    code = code_hash(*entries(experiment))
-    state, keep = state_file(experiment, root), folder(experiment, root)
-    if not resume:
-        state.unlink(missing_ok=True)
-    torch.manual_seed(experiment.seed)
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=experiment.precision)  # type: ignore[arg-type]
+    settings, rate = experiment.optimiser, experiment.learning_rate
+    if settings.kind == "adam":
+        return torch.optim.Adam(parameters, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay)
+    if settings.kind == "sgd":
+        return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    raise unknown("optimiser", settings.kind, ("adam", "sgd"))
+
+
+def open_run(experiment: Experiment, fabric: Fabric, data_root: Path | None = None) -> tuple[DehazingTask, CropBatches]:
+    """The task and the batches of a run.
+
+    Raises:
+        UserError: missing data or wrong settings.
+    """
     training = open_split(experiment.dataset, "train", root=data_root)
-    batches = CropBatches(training, experiment.crop, experiment.batch, experiment.steps, experiment.seed)
-    task = DehazingTask(experiment, fabric, open_split(experiment.dataset, "val", root=data_root))
-    at = fit(task, batches, experiment, fabric, state, keep, workers=workers, code=code)
-    cost = {
-        "seconds": round(at.seconds, 1),
-        "steps": at.step,
-        "steps_per_second": round(at.step / max(at.seconds, 1e-9), 2),
-        "peak_memory_mb": _peak_memory(fabric.device),
-        "best_validation_psnr": round(at.best, 4),
-        "best_step": at.best_step,
-        "environment": environment(str(fabric.device)),
-    }
-    path = root / "results" / experiment.profile / "cost" / f"{experiment.id}.json"
-    write_text(path, json.dumps(cost, indent=1, sort_keys=True) + "\n")
-    return at
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Peak memory in MB: of the device on a GPU, resident on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) // 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    batches = CropBatches(training, experiment.crop, experiment.batch, experiment.steps, experiment.seed,
+                          augment=experiment.augment)
+    return DehazingTask(experiment, fabric, open_split(experiment.dataset, "val", root=data_root)), batches

@@ -26,12 +26,21 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from reprolib.errors import UserError
-from reprolib.experiment import Experiment
+from reprolib.errors import UserError, unknown
+from reprolib.experiment import Experiment, Schedule
 from reprolib.files import write_atomically, write_text
+from reprolib.weights import save_weights
 
 LOG_ROWS = 500
 """A log holds at most about this many rows, however long the run."""
+
+
+class Stateful(Protocol):
+    """Anything that can be saved and brought back, as a module can."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
 
 
 class Task(Protocol):
@@ -40,6 +49,11 @@ class Task(Protocol):
     networks: Mapping[str, nn.Module]
     """Everything with weights that are trained."""
     optimisers: Mapping[str, Optimizer]
+    extras: Mapping[str, Stateful]
+    """What else changes over a run and belongs into a checkpoint: image pools, memory banks, a frozen teacher."""
+
+    def begin(self, batches: Any) -> None:
+        """What has to be measured before the first step; not called when a run is resumed."""
 
     def step(self, fabric: Fabric, batch: Any, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Optimisation step number `step`, from 0; returns detached terms, 'loss' among them."""
@@ -65,9 +79,23 @@ class Progressed:
     log: list[dict[str, float]] = field(default_factory=list)
 
 
-def cosine(step: int, steps: int) -> float:
-    """Factor on the learning rate: from 1 at step 0 to 0 at `steps` (half a cosine, as AECR-Net's schedule)."""
-    return 0.5 * (1.0 + math.cos(math.pi * step / steps))
+def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
+    """Factor on the learning rate in step number `step`, from 0, of `steps`.
+
+    Raises:
+        UserError: no such schedule.
+    """
+    share = step / steps
+    rise = min(1.0, (step + 1) / (schedule.warmup * steps)) if schedule.warmup else 1.0
+    if schedule.kind == "cosine":  # AECR-Net, FFA-Net: half a cosine down to 0
+        return rise * 0.5 * (1.0 + math.cos(math.pi * share))
+    if schedule.kind == "linear":  # CycleGAN, CUT: constant, then straight to 0
+        return rise if share <= schedule.start else rise * (1.0 - share) / (1.0 - schedule.start)
+    if schedule.kind == "step":  # GridDehazeNet, MSBDN, MUNIT
+        return rise * float(schedule.factor ** int(share / schedule.every))
+    if schedule.kind == "constant":
+        return rise
+    raise unknown("schedule", schedule.kind, ("cosine", "linear", "step", "constant"))
 
 
 def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, state: Path, keep: Path,
@@ -86,6 +114,8 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
     """
     rates = {name: [g["lr"] for g in o.param_groups] for name, o in task.optimisers.items()}
     at = _load(state, task, experiment, code) if state.is_file() else Progressed()
+    if at.step == 0:
+        task.begin(batches)
     loader = DataLoader(batches, batch_size=None, sampler=range(at.step, experiment.steps), num_workers=workers,
                         pin_memory=fabric.device.type == "cuda")
     every = max(1, experiment.steps // LOG_ROWS)
@@ -94,7 +124,7 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
     with _progress() as bar:
         line = bar.add_task(experiment.id, total=experiment.steps, completed=at.step, loss="")
         for step, batch in zip(range(at.step, experiment.steps), loader, strict=True):
-            _set_rates(task, rates, cosine(step, experiment.steps))
+            _set_rates(task, rates, learning_rate_factor(experiment.schedule, step, experiment.steps))
             batch = fabric.to_device(batch)
             generator = torch.Generator().manual_seed(_mix(experiment.seed, step))
             terms = task.step(fabric, batch, step, generator)
@@ -111,13 +141,13 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
                 score = task.validate()
                 if score > at.best:
                     at.best, at.best_step = score, at.step
-                    _keep_weights(keep / "best.safetensors", task)
+                    _keep_weights(keep / "best.safetensors", task, experiment)
                 at.log[-1]["validation"] = score
             at.seconds = before + time.perf_counter() - started
             if saving and not last:
                 _save(state, task, at, experiment, code)
             bar.update(line, completed=at.step)
-    _keep_weights(keep / "last.safetensors", task)
+    _keep_weights(keep / "last.safetensors", task, experiment)
     write_text(keep / "log.csv", _csv(at.log))
     state.unlink(missing_ok=True)
     return at
@@ -149,6 +179,7 @@ def _save(path: Path, task: Task, at: Progressed, experiment: Experiment, code: 
         "code": code,
         "networks": {k: m.state_dict() for k, m in task.networks.items()},
         "optimisers": {k: o.state_dict() for k, o in task.optimisers.items()},
+        "extras": {k: e.state_dict() for k, e in task.extras.items()},
         "random": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
         "at": vars(at),
     }
@@ -169,17 +200,16 @@ def _load(path: Path, task: Task, experiment: Experiment, code: str) -> Progress
         network.load_state_dict(state["networks"][name])
     for name, optimiser in task.optimisers.items():
         optimiser.load_state_dict(state["optimisers"][name])
+    for name, extra in task.extras.items():
+        extra.load_state_dict(state["extras"][name])
     torch.set_rng_state(state["random"]["cpu"])
     if state["random"]["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["random"]["cuda"][: torch.cuda.device_count()])
     return Progressed(**state["at"])
 
 
-def _keep_weights(path: Path, task: Task) -> None:
-    from safetensors.torch import save
-
-    payload = save({k: v.detach().cpu().contiguous() for k, v in task.weights().items()})
-    write_atomically(path, lambda stream: stream.write(payload))
+def _keep_weights(path: Path, task: Task, experiment: Experiment) -> None:
+    save_weights(task.weights(), path, system=experiment.system, options=experiment.network)
 
 
 def _csv(rows: list[dict[str, float]]) -> str:

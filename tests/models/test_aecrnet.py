@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from reprolib.errors import UserError
 from reprolib.inference import pad_to_multiple
 from reprolib.models import count_parameters
 from reprolib.models.dehazing.aecrnet import SYSTEM, VARIANTS, AECRNet
+from reprolib.weights import load_weights
 
 COUNTS = {"base": 1_961_912, "base+mixup": 1_961_914, "base+dfe": 2_614_227, "base+dfe+sc": 2_614_227,
           "base+dfe+mixup": 2_614_229, "base+dfe+mixup+cr*": 2_614_229, "ours": 2_614_229}
@@ -143,8 +145,33 @@ def test_block_count_is_how_often_the_shared_block_runs() -> None:
     assert calls == 6 * ["block"] + 2 * ["dfe"]
 
 
-@pytest.mark.parametrize("size", [(5, 7), (33, 18), (4, 4)])
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(5, 7), (33, 18), (4, 4), (460, 620), (413, 550), (461, 621)])
 def test_odd_sizes_through_padding(size: tuple[int, int]) -> None:
     padded = pad_to_multiple(torch.rand(1, 3, *size), SYSTEM.multiple)
-    out = AECRNet(width=8).eval()(padded)
+    out = AECRNet(width=2, blocks=1).eval()(padded)
     assert out.shape == padded.shape and out.isfinite().all()
+
+
+@torch.no_grad()
+def test_one_picture_gives_the_same_alone_and_in_a_batch() -> None:
+    """In evaluation: while it trains, FastDeconv whitens with the batch's own statistics."""
+    model, x = AECRNet(width=8).eval(), torch.rand(3, 3, 16, 24)
+    torch.testing.assert_close(torch.cat([model(one[None]) for one in x]), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_another_network_is_refused_with_the_differences(tmp_path: Path) -> None:
+    """As of a rebuild with DCNv1, which has no mask and no bias, hence other shapes and names."""
+    state = {f"module.{key}": torch.randn(shape) for key, shape in published_shapes(8).items()}
+    layer = "module.dcn_block.dcn"
+    for kind in ("weight", "bias"):
+        state[f"{layer}.conv_offset.{kind}"] = state.pop(f"{layer}.conv_offset_mask.{kind}")[:18]
+    del state[f"{layer}.bias"]
+    torch.save({"model": state, "step": 1}, tmp_path / "other.pk")
+    model = AECRNet(width=8)
+    before = model.down1[1].weight.clone()
+    with pytest.raises(UserError) as refused:
+        load_weights(model, tmp_path / "other.pk", SYSTEM.importer)
+    assert "3 missing: dcn_block.dcn.bias, dcn_block.dcn.conv_offset_mask.weight" in str(refused.value)
+    assert "2 unexpected: dcn_block.dcn.conv_offset.weight" in str(refused.value)
+    assert torch.equal(model.down1[1].weight, before), "nothing of it was loaded"

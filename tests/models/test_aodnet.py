@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from reprolib.errors import UserError
+from reprolib.inference import restore
 from reprolib.models import count_parameters
 from reprolib.models.dehazing.aodnet import SYSTEM, AODNet
+from reprolib.weights import load_weights
 
 
 def test_count_and_keys() -> None:
@@ -39,6 +43,47 @@ def test_k_of_one_returns_the_input() -> None:
     torch.nn.init.ones_(model.e_conv5.bias)
     x = torch.rand(1, 3, 1, 6)
     torch.testing.assert_close(model(x), x)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("height", "width"), [(460, 620), (413, 550), (461, 621)])
+def test_any_picture_size_without_padding(height: int, width: int) -> None:
+    hazy = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    restored = restore(AODNet(), hazy, SYSTEM.multiple)
+    assert restored.shape == hazy.shape and np.isfinite(restored).all() and restored.min() >= 0
+
+
+def test_one_picture_gives_the_same_alone_and_in_a_batch() -> None:
+    model, x = AODNet(), torch.rand(3, 3, 12, 13)
+    torch.testing.assert_close(torch.cat([model(one[None]) for one in x]), model(x))
+
+
+def test_bf16_autocast_on_the_cpu() -> None:
+    model, x = AODNet(), torch.rand(1, 3, 20, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(x)
+    torch.testing.assert_close(out.float(), model(x), rtol=0, atol=0.03)
+    out.float().square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_a_published_state_dict_loads_strictly_and_another_is_refused(tmp_path: Path) -> None:
+    """The public checkpoint is a plain state dict; its shapes are written out here."""
+    shapes = {1: (3, 3, 1, 1), 2: (3, 3, 3, 3), 3: (3, 6, 5, 5), 4: (3, 6, 7, 7), 5: (3, 12, 3, 3)}
+    state = {f"e_conv{i}.weight": torch.randn(shape) for i, shape in shapes.items()}
+    state |= {f"e_conv{i}.bias": torch.randn(3) for i in shapes}
+    torch.save(state, tmp_path / "dehazer.pth")
+    model = AODNet()
+    load_weights(model, tmp_path / "dehazer.pth", SYSTEM.importer)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    other = {**state, "e_conv3.weight": torch.randn(3, 6, 3, 3), "e_conv6.bias": torch.randn(3)}
+    del other["e_conv1.bias"]
+    torch.save(other, tmp_path / "other.pth")
+    with pytest.raises(UserError) as refused:
+        load_weights(model, tmp_path / "other.pth", SYSTEM.importer)
+    for words in ("1 missing: e_conv1.bias", "1 unexpected: e_conv6.bias", "e_conv3.weight 3x6x3x3 instead of 3x6x5x5"):
+        assert words in str(refused.value)
+    assert torch.equal(model.e_conv2.weight, state["e_conv2.weight"]), "nothing of it was loaded"
 
 
 def test_published_weights_improve_a_sample_of_sots(shared: Path) -> None:

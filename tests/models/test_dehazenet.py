@@ -1,4 +1,4 @@
-"""DehazeNet against its published facts: count, arithmetic re-stated in NumPy, MATLAB weights, and two real pictures."""
+"""DehazeNet against its published facts: count, arithmetic re-stated in NumPy, MATLAB weights, two real pictures."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from reprolib import models
 from reprolib.errors import UserError
 from reprolib.inference import restore
-from reprolib.models.dehazing.kddn import KDDN, SWRCA, SYSTEM, ResBlock, build, imitation
+from reprolib.models.dehazing.kddn import KDDN, SWRCA, SYSTEM, ResBlock, build
 from reprolib.weights import load_weights, save_weights
 
 ROLES = ("student", "teacher")
@@ -108,37 +108,6 @@ def test_features_come_from_blocks_2_4_and_6(role: str) -> None:
     assert [f.shape for f in features] == [(2, 4, 4, 6)] * 3
     assert torch.equal(restored, model(x))
     assert all(torch.equal(a, b) for a, b in zip(features, model.features(x), strict=True))
-
-
-def test_imitation_is_l1_at_each_depth_and_moves_only_the_student() -> None:
-    student, teacher = build("student", width=4), build("teacher", width=4)
-    hazy, clear = torch.rand(2, 2, 3, 16, 16)
-    _, mine = student(hazy, with_features=True)
-    theirs = teacher.features(clear)
-    loss = imitation(mine, theirs)
-    by_hand = sum((a - b).abs().sum() / a.numel() for a, b in zip(mine, theirs, strict=True))
-    torch.testing.assert_close(loss, by_hand, rtol=1e-6, atol=0)
-    assert imitation(theirs, theirs).item() == 0
-    loss.backward()
-    assert all(p.grad is None for p in teacher.parameters())
-    assert all(p.grad is not None for p in student.body.parameters())
-    assert all(p.grad is None for p in student.upsample.parameters())
-    with pytest.raises(ValueError):
-        imitation(mine, theirs[:2])
-
-
-def test_imitation_brings_the_student_nearer() -> None:
-    student, teacher = build("student", width=4, blocks=3), build("teacher", width=4, blocks=3)
-    x = torch.rand(2, 3, 16, 16)
-    optimiser = torch.optim.Adam(student.parameters(), lr=1e-2)
-    wanted, distances = teacher.features(x), []
-    for _ in range(20):
-        distance = imitation(student.features(x), wanted)
-        optimiser.zero_grad()
-        distance.backward()
-        optimiser.step()
-        distances.append(distance.item())
-    assert distances[-1] < 0.5 * distances[0]
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -153,4 +153,10 @@ SYSTEM = System(
     paper_params="2.61M",
     multiple=4,
     importer=from_official,
+    recipe={  # the authors' options where the paper gives none: 100 "epochs" of 5,000 steps, a cosine over the steps
+        "loss": {"l1": 1.0},
+        "contrast": {"features": "vgg19", "rate": "1:1", "weight": 0.1},
+        "optimiser": {"kind": "adam", "betas": [0.9, 0.999]}, "learning_rate": 2e-4, "schedule": {"kind": "cosine"},
+        "steps": 500_000, "batch": 16, "crop": 240, "augment": True,
+    },
 )

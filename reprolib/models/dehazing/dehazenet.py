@@ -5,7 +5,11 @@ demo is followed, borders included; for training the paper, which sees patches o
 
 Departures: t is bounded below by `t0` in the recovery (the demo divides by t as it is), and the initialisation is
 PyTorch's with a last bias of 0.5. The paper starts from N(0, 0.001) and zero, where t sits on the edge of its limiter,
-which passes no gradient outside [0, 1].
+which passes no gradient outside [0, 1]. Nothing is said of the momentum; 0.9 is Caffe's habit.
+
+The loss `transmission` is the paper's, on t of synthetic haze. A loss on pictures (`l1`) has gradients through the
+recovery and the guided filter, but hardly trains on small crops: the airlight that a crop shows is not the picture's,
+t is driven to 1, and there the limiter passes no gradient any more.
 """
 
 from __future__ import annotations
@@ -128,4 +132,10 @@ SYSTEM = System(
     "as in the authors' demo, except for a lower bound of 0.1 on the transmission",
     paper_params="0.01M",
     importer=from_official,
+    recipe={  # 8 crops of 64x64 are a batch of 128 patches; 500,000 iterations, the rate halved every 100,000
+        "loss": {"transmission": 1.0},
+        "optimiser": {"kind": "sgd", "momentum": 0.9, "weight_decay": 0.0},
+        "learning_rate": 5e-3, "schedule": {"kind": "step", "every": 0.2, "factor": 0.5},
+        "steps": 500_000, "batch": 8, "crop": 64, "augment": False,
+    },
 )

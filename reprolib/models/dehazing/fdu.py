@@ -2,7 +2,8 @@
 
 The authors published no code, so this is a THIRD-PARTY layout: the baseline of the gUNet study (Song et al., arXiv
 2022), key names included, in which the feature dehazing unit is a channel-wise affine map. Numbers of this network are
-not the authors' own. That layout works on [-1, 1]; here the change from and to [0, 1] is inside.
+not the authors' own. That layout works on [-1, 1]; here the change from and to [0, 1] is inside. How it was trained is
+not told either: there is no recipe, a profile's common settings apply.
 """
 
 from __future__ import annotations

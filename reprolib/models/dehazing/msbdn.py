@@ -4,6 +4,9 @@ The authors' released network 'v1-1' is followed, names included, so that its we
 back-projection from the oldest feature to the newest, no activation and no global residual at the output. (A later
 model of theirs, MSBDN-RDFF, is a different network.) The published file is a pickled module; `reprolib.weights` reads
 it without running it. PyTorch's default initialisation throughout.
+
+The authors train on 9,000 outdoor and 7,000 indoor pairs whose list is lost, rescaled by 0.5, 0.7 and 1 and cut into
+patches before training; how many patches an epoch had is not known, so `SYSTEM.recipe` counts one a pair.
 """
 
 from __future__ import annotations
@@ -203,4 +206,10 @@ SYSTEM = System(
     "layout and key names of the released MSBDN-DFF v1-1",
     paper_params="31.35M",
     multiple=16,
+    recipe={  # 100 epochs of 16,000 pairs, a patch of each; the rate divided by 10 at the half
+        "loss": {"mse": 1.0},
+        "optimiser": {"kind": "adam", "betas": [0.9, 0.999]},
+        "learning_rate": 1e-4, "schedule": {"kind": "step", "every": 0.5, "factor": 0.1},
+        "steps": 100_000, "batch": 16, "crop": 256, "augment": True,
+    },
 )

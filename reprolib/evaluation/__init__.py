@@ -1,0 +1,1 @@
+"""Measuring trained systems on test pictures: from a checkpoint to records."""

@@ -1,0 +1,44 @@
+"""Networks as they are measured: built and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from reprolib import models
+from reprolib.weights import Importer, load_weights, read_options
+
+
+def load_network(system: models.System, weights: Path | None, parts: tuple[str, ...] = (), **options: Any) -> nn.Module:
+    """Build a system and load its weights: ours or the published ones; a prior needs none.
+
+    A file of ours knows the options that its network was built with, a reduced width for example.
+
+    Args:
+        parts: the children of a translator that are loaded; by default those that translation needs.
+
+    Raises:
+        UserError: not a weights file, or of another network.
+    """
+    if weights is not None:
+        options = {**read_options(weights, system.name), **options}
+    network = system.build(**options).eval()
+    if weights is not None:
+        wanted = parts or system.inference
+        load_weights(system.part(network, *wanted), weights, _importer(system, wanted))
+    return network
+
+
+def _importer(system: models.System, wanted: tuple[str, ...]) -> Importer | None:
+    """Takes what is wanted out of a file of ours that holds more; anything else is for the system's own importer."""
+    if not wanted:
+        return system.importer
+
+    def take(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        own = {name: tensor for name, tensor in state.items() if name.partition(".")[0] in wanted}
+        return own if own or system.importer is None else system.importer(state)
+
+    return take

@@ -1,0 +1,53 @@
+"""Measuring one experiment, whatever its task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from reprolib import models
+from reprolib.code import EVALUATION, current_hash
+from reprolib.data.registry import get_dataset
+from reprolib.experiment import Experiment
+from reprolib.provenance import environment
+from reprolib.records import Record
+
+
+def evaluate_experiment(experiment: Experiment, root: Path = Path(), kept: Path | None = None) -> list[Record]:
+    """Measure an experiment on the test split of its dataset; writes records, per-image numbers and pictures.
+
+    Args:
+        kept: a folder for the records alone, if they are not the pipeline's own.
+    """
+    module: Any = import_module(EVALUATION[models.get(experiment.system).task])
+    records: list[Record] = module.measure_experiment(experiment, root, kept)
+    return records
+
+
+def common_fields(experiment: Experiment, params_built: int) -> Mapping[str, Any]:
+    """What every record of an experiment holds, whatever was measured."""
+    system = models.get(experiment.system)
+    trained = system.trained
+    return {
+        "profile": experiment.profile, "experiment": experiment.name, "system": experiment.system,
+        "rows": experiment.rows, "dataset": experiment.measured_on, "seed": experiment.seed,
+        "reduced": bool(reduced(experiment)), "network": dict(experiment.network),
+        "params": models.full_size_count(experiment.system), "params_built": params_built,
+        "precision": experiment.precision, "recipe": experiment.recipe,
+        "steps": experiment.steps if trained else 0, "batch": experiment.batch if trained else 0,
+        "crop": experiment.crop if trained else 0,
+        "features": experiment.contrast.features if experiment.contrast and trained else None,
+        "note": get_dataset(experiment.measured_on).note, "code_hash": current_hash(experiment),
+        "environment": environment(),
+    }
+
+
+REDUCING = ("width", "blocks", "groups", "growth", "bottleneck")
+"""Options that make a network smaller than published; others are the ablations of the tables."""
+
+
+def reduced(experiment: Experiment) -> dict[str, Any]:
+    """The options of an experiment that make its network smaller than published."""
+    return {k: v for k, v in experiment.network.items() if k in REDUCING}

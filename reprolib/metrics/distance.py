@@ -1,0 +1,199 @@
+"""Distances between two sets of pictures: Frechet and kernel distance of deep features, computed by torch-fidelity.
+
+Frechet distance: Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium",
+NeurIPS 2017, equation 6. It is called FID with the features that define it, Inception's, and with no others. Kernel
+distance (KID): Binkowski et al., "Demystifying MMD GANs", ICLR 2018; unbiased, where few pictures bias the other up.
+
+Both depend on the number of pictures: compare results of equal counts only. Test sets of translation hold 16 to 500
+pictures, fewer than the features of Inception (2048), so that its covariances lack rank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from torch_fidelity import calculate_metrics, register_feature_extractor
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+from reprolib.contrast.features import WEIGHTS, load_features
+from reprolib.data.images import list_images, read_rgb
+from reprolib.errors import UserError, unknown
+from reprolib.weights import read_state
+
+Pictures = Sequence[np.ndarray] | Path
+"""Pictures, uint8 RGB HW3 of any sizes, or a folder of them."""
+
+TAP = (5, 1)
+"""relu5_1, averaged over positions: 512 numbers a picture. Of relu2_1 to relu5_1 it tells horses from zebras best."""
+SIDE = 128
+"""Pictures are resized to this square for VGG16: one resolution for all sets, and affordable on a CPU."""
+INCEPTION_SIDE = 299
+INCEPTION = "inception-v3-compat"
+VGG16 = "reprolib-vgg16"
+KID_SUBSETS = 100
+KID_SUBSET_SIZE = 1000
+"""At most (Binkowski et al.); half of the smaller set where that is less, so that subsets differ."""
+REMEMBERED = 4096
+"""Pictures whose VGG16 features are kept: the real set is measured against again and again."""
+
+EXTRACTORS = {"inception": (INCEPTION, "fid", INCEPTION_SIDE), "vgg16": (VGG16, "fd_vgg16", SIDE)}
+"""Name in torch-fidelity, name of the Frechet distance, side that pictures are resized to."""
+
+
+def distances(real: Pictures, fake: Pictures, extractor: str = "inception",
+              weights: Path | None = None) -> dict[str, Any]:
+    """Frechet and kernel distance between two sets; lower is better. Runs on the CPU; equal sets give equal numbers.
+
+    Args:
+        real: the reference set.
+        fake: the set that is judged.
+        extractor: 'inception' (2048 features of TensorFlow's Inception; the library resizes to 299x299 as TensorFlow
+            1 did) or 'vgg16' (512 features, resized to 128x128 bilinearly with antialiasing; works without a network).
+        weights: of the extractor. By default weights/vgg16.safetensors; and for Inception the library's file in
+            weights/, or else its download.
+
+    Returns:
+        'fid' or 'fd_vgg16', symmetric in the sets; 'kid_inception' or 'kid_vgg16', the mean over random subsets, with
+        '..._sd' over them; and how: 'extractor', 'resize' in pixels, 'n_real', 'n_fake', 'kid_subset_size'.
+
+    Raises:
+        UserError: unknown extractor, no weights to be had, fewer than two pictures in a set, or unreadable ones.
+    """
+    if extractor not in EXTRACTORS:
+        raise unknown("feature extractor", extractor, EXTRACTORS)
+    registered, name, side = EXTRACTORS[extractor]
+    sets = [_PictureSet(real, "real"), _PictureSet(fake, "fake")]
+    subset = min(KID_SUBSET_SIZE, max(2, min(map(len, sets)) // 2))
+    with _weights_file(extractor, weights) as path:
+        found = calculate_metrics(
+            input1=sets[0], input2=sets[1], feature_extractor=registered, feature_extractor_weights_path=path,
+            fid=True, kid=True, kid_subsets=KID_SUBSETS, kid_subset_size=subset,
+            # One by one: sizes may differ, and a picture's features must not depend on its neighbours in a batch.
+            batch_size=1, cuda=False, save_cpu_ram=True, cache=False, verbose=False,
+        )
+    return {
+        name: max(0.0, found["frechet_inception_distance"]),  # rounding can take a zero below
+        f"kid_{extractor}": found["kernel_inception_distance_mean"],
+        f"kid_{extractor}_sd": found["kernel_inception_distance_std"],
+        "extractor": extractor, "resize": side, "n_real": len(sets[0]), "n_fake": len(sets[1]),
+        "kid_subset_size": subset,
+    }
+
+
+class _PictureSet(Dataset[Tensor]):
+    """Pictures as the library takes them, uint8 3HW; those of a folder are read when asked for."""
+
+    def __init__(self, pictures: Pictures, role: str):
+        self.pictures: Sequence[np.ndarray | Path] = list_images(pictures) if isinstance(pictures, Path) else pictures
+        if len(self.pictures) < 2:
+            raise UserError(f"{len(self.pictures)} {role} pictures have no covariance", fix="give 2 or more")
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Tensor:
+        picture = self.pictures[index]
+        picture_HW3 = read_rgb(picture) if isinstance(picture, Path) else picture
+        assert picture_HW3.dtype == np.uint8 and picture_HW3.shape[2:] == (3,), (picture_HW3.dtype, picture_HW3.shape)
+        return torch.from_numpy(np.array(picture_HW3.transpose(2, 0, 1), order="C"))
+
+
+class _Pooled:
+    """One number a channel of VGG16's relu5_1: its mean over the picture."""
+
+    def __init__(self, weights: Path):
+        self.network = load_features("vgg16", weights, taps=(TAP,))
+        self.seen: dict[bytes, Tensor] = {}
+
+    def __call__(self, picture_3HW: Tensor) -> Tensor:
+        key = hashlib.sha256(str(picture_3HW.shape).encode() + picture_3HW.numpy().tobytes()).digest()
+        if key not in self.seen:
+            if len(self.seen) >= REMEMBERED:
+                self.seen.clear()
+            x_13HW = F.interpolate(picture_3HW[None].float() / 255, (SIDE, SIDE), mode="bilinear", antialias=True)
+            self.seen[key] = self.network(x_13HW)[0].mean(dim=(0, 2, 3))
+        return self.seen[key]
+
+
+@lru_cache(maxsize=1)
+def _pooled(weights: Path, _changed: int) -> _Pooled:
+    return _Pooled(weights)
+
+
+class PooledVGG16(FeatureExtractorBase):
+    """`_Pooled` in the form that torch-fidelity calls."""
+
+    def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: Any):
+        super().__init__(name, features_list)
+        weights = Path(feature_extractor_weights_path).resolve()
+        self.pooled = _pooled(weights, weights.stat().st_mtime_ns)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return ("512",)
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return "512"
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+    @staticmethod
+    def get_dummy_input_for_compile() -> Tensor:
+        return torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)
+
+    def forward(self, x_B3HW: Tensor) -> tuple[Tensor]:
+        return (torch.stack([self.pooled(picture_3HW) for picture_3HW in x_B3HW]),)
+
+
+register_feature_extractor(VGG16, PooledVGG16)
+
+
+@contextmanager
+def _weights_file(extractor: str, weights: Path | None) -> Iterator[str]:
+    """A weights file that the library can open."""
+    if weights is not None and not weights.is_file():
+        raise UserError(f"no weights for {extractor}", where=weights, fix="check the path")
+    if extractor == "vgg16":
+        path = weights or WEIGHTS / "vgg16.safetensors"
+        if not path.is_file():
+            raise UserError("no weights for vgg16", where=path, fix="run `reprolib data prepare vgg16`")
+        yield str(path)
+        return
+    # The library unpickles whatever a file holds. It gets a copy of the tensors alone.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "inception.pth"
+        torch.save(_inception(weights), copy)
+        yield str(copy)
+
+
+def _inception(weights: Path | None) -> dict[str, Tensor]:
+    """The state dict of TensorFlow's Inception as torch-fidelity converted it."""
+    kept = WEIGHTS / URL_INCEPTION_V3.rpartition("/")[2]
+    path = weights or (kept if kept.is_file() else None)
+    if path is not None:
+        return read_state(path)
+    try:
+        with redirect_stdout(sys.stderr):
+            state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
+                URL_INCEPTION_V3, map_location="cpu", progress=False, check_hash=True, weights_only=True)
+    except Exception as error:  # no network, a full disk, a damaged download: it can fail in any way
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"could not download Inception, which FID needs: {reason}", where=URL_INCEPTION_V3,
+                        fix=f"put that file at {kept}, or use the extractor vgg16 (which is not FID)") from error
+    return state

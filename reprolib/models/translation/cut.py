@@ -1,0 +1,69 @@
+"""CUT: Contrastive Learning for Unpaired Image-to-Image Translation (Park et al., ECCV 2020).
+
+Layers and key names follow the released networks, so that the authors' generators load as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from reprolib.models import System
+from reprolib.models.layers.heads import projection_heads
+from reprolib.models.layers.initialisation import initialise
+from reprolib.models.layers.patchgan import PatchGAN
+from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer
+
+TAPS = (0, 4, 8, 12, 16)
+"""Layers that PatchNCE compares: padded picture, two convolutions before their normalisation, blocks 1 and 5."""
+
+
+class CUT(nn.Module):
+    """Generator, discriminator and projection heads: 14,703,300 parameters in all, with the released initial weights.
+
+    Args:
+        width: channels of the first layers, 64 in the paper.
+        blocks: residual blocks, 9 in the paper.
+        taps: layers that PatchNCE compares; None is the paper's five, whose last moves to the last residual block where
+            there are fewer than five blocks.
+
+    Shape:
+        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1].
+        Training needs crops from 24, for the discriminator.
+
+    Raises:
+        UserError: a tap outside the generator's encoder.
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 9, taps: Sequence[int] | None = None):
+        super().__init__()
+        self.generator = ResNetGenerator(width, blocks, antialias=True)
+        self.discriminator = PatchGAN(width, antialias=True)
+        wanted = taps or (min(tap, self.generator.deepest) for tap in TAPS)
+        self.taps = tuple(sorted(set(wanted)))
+        self.heads = projection_heads(self.generator.tap_channels(self.taps))
+        initialise(self, "xavier")
+
+    def forward(self, source_B3HW: Tensor) -> Tensor:
+        return self.generator(source_B3HW)
+
+
+SYSTEM = System(
+    name="cut",
+    label="CUT",
+    task="translation",
+    build=CUT,
+    source="Park et al., Contrastive Learning for Unpaired Image-to-Image Translation, ECCV 2020; released layout",
+    multiple=MULTIPLE,
+    importer=importer("generator"),
+    exporter=exporter("generator"),
+    method="cut",
+    inference=("generator",),
+    kept=("heads",),
+    recipe={  # 200 + 200 epochs of horse2zebra's 1,334; Cityscapes has 2,975 an epoch, cat to dog 5,153
+        "steps": 533_600, "batch": 1, "load": 286, "crop": 256, "calm_decay": True, "learning_rate": 2e-4,
+        "optimiser": {"kind": "adam", "betas": (0.5, 0.999)},
+        "schedule": {"kind": "linear", "start": 0.5},
+    },
+)

@@ -1,0 +1,56 @@
+"""CycleGAN: Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks (Zhu et al., ICCV 2017).
+
+CUT's table does not say which of two CycleGANs it measures. This is the original, with strided convolutions and weights
+from N(0, 0.02); the one inside CUT's own code, which inherits CUT's blurs, initialisation and epochs, does not run.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from reprolib.models import System
+from reprolib.models.layers.initialisation import initialise
+from reprolib.models.layers.patchgan import PatchGAN
+from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer
+
+
+class CycleGAN(nn.Module):
+    """A generator and a discriminator for each direction, with the released initial weights.
+
+    Args:
+        width: channels of the first layers, 64 in the paper.
+        blocks: residual blocks, 9 in the paper for 256 x 256.
+
+    Shape:
+        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1].
+        Training needs crops from 24, for the discriminators.
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 9):
+        super().__init__()
+        self.generator_ab, self.generator_ba = ResNetGenerator(width, blocks), ResNetGenerator(width, blocks)
+        self.discriminator_a, self.discriminator_b = PatchGAN(width), PatchGAN(width)
+        initialise(self, "normal")
+
+    def forward(self, source_B3HW: Tensor) -> Tensor:
+        return self.generator_ab(source_B3HW)
+
+
+SYSTEM = System(
+    name="cyclegan",
+    label="CycleGAN",
+    task="translation",
+    build=CycleGAN,
+    source="Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, ICCV 2017; "
+    "released layout",
+    multiple=MULTIPLE,
+    importer=importer("generator_ab"),
+    exporter=exporter("generator_ab"),
+    method="cyclegan",
+    inference=("generator_ab",),
+    recipe={  # 100 + 100 epochs of horse2zebra's 1,334; Cityscapes has 2,975 an epoch, cat to dog 5,153
+        "steps": 266_800, "batch": 1, "load": 286, "crop": 256, "learning_rate": 2e-4,
+        "optimiser": {"kind": "adam", "betas": (0.5, 0.999)},
+        "schedule": {"kind": "linear", "start": 0.5},
+    },
+)

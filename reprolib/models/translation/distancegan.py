@@ -1,0 +1,51 @@
+"""DistanceGAN: One-Sided Unsupervised Domain Mapping (Benaim and Wolf, NeurIPS 2017), row 'Distance' of CUT's table."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from reprolib.models import System
+from reprolib.models.layers.initialisation import initialise
+from reprolib.models.layers.patchgan import PatchGAN
+from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator
+
+
+class DistanceGAN(nn.Module):
+    """A generator and a discriminator for each direction: CycleGAN's with zero padding and affine instance norms.
+
+    Args:
+        width: channels of the first layers, 64 in the paper.
+        blocks: residual blocks, 9 in the paper for 256 x 256.
+
+    Shape:
+        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1].
+        Training needs crops from 24, for the discriminators.
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 9):
+        super().__init__()
+        self.generator_ab = ResNetGenerator(width, blocks, reflect=False, affine=True)
+        self.generator_ba = ResNetGenerator(width, blocks, reflect=False, affine=True)
+        self.discriminator_a, self.discriminator_b = PatchGAN(width, affine=True), PatchGAN(width, affine=True)
+        initialise(self, "normal", zero_biases=False)
+
+    def forward(self, source_B3HW: Tensor) -> Tensor:
+        return self.generator_ab(source_B3HW)
+
+
+SYSTEM = System(
+    name="distancegan",
+    label="Distance",
+    task="translation",
+    build=DistanceGAN,
+    source="Benaim and Wolf, One-Sided Unsupervised Domain Mapping, NeurIPS 2017; distances between pictures",
+    multiple=MULTIPLE,
+    method="distance",
+    options={"pairs": "pictures"},
+    inference=("generator_ab",),
+    recipe={  # 100 + 100 epochs of horse2zebra's 1,334 in batches of 2; the authors resize the short side, to 286
+        "steps": 133_400, "batch": 2, "load": 286, "crop": 256, "learning_rate": 2e-4,
+        "optimiser": {"kind": "adam", "betas": (0.5, 0.999)},
+        "schedule": {"kind": "linear", "start": 0.5},
+    },
+)

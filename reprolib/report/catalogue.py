@@ -1,0 +1,131 @@
+"""Which tables, figures and notebooks a profile has: read by the pipeline, and by the stages when they run.
+
+Nothing heavy is imported here. A notebook is listed where the profile has the experiments that it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reprolib import models
+from reprolib.data.registry import get_dataset
+from reprolib.experiment import Experiment
+
+TABLES = ("table1", "table2", "table4", "cut")
+LEDGER_FILES = (*(f"ledger.{kind}" for kind in ("json", "csv", "md")),
+                *(f"tables/{table}.{kind}" for table in TABLES for kind in ("csv", "md")))
+PROTOCOL_TABLES = ("tables/protocols.csv", "tables/protocols.md")
+PROTOCOL_SYSTEMS = ("dcp", "aodnet", "aecrnet")
+"""Systems whose pictures are measured under every protocol."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the pipeline that draws something; {profile} is filled in."""
+
+    name: str
+    command: str
+    modules: tuple[str, ...]
+    needs: tuple[str, ...]
+    makes: tuple[str, ...]
+    source: str | None = None
+    """The notebook that it runs."""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One executed notebook of a profile."""
+
+    name: str
+    source: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> Stage:
+        makes = (f"results/{{profile}}/notebooks/{self.name}.ipynb",
+                 *(f"results/{{profile}}/figures/{figure}.png" for figure in self.figures))
+        return Stage(f"notebook-{self.name}", f"notebook {self.name}", ("reprolib.report.notebooks", *self.modules),
+                     self.needs, makes, self.source)
+
+
+TABLE_MODULES = ("reprolib.report.tables", "reprolib.report.slider", "reprolib.paper.claims")
+FIGURE_MODULES = ("reprolib.report.figures", "reprolib.report.slider")
+
+
+def protocol_runs(runs: Sequence[Experiment]) -> list[Experiment]:
+    """The runs that are measured under every protocol."""
+    return [e for e in runs if e.system in PROTOCOL_SYSTEMS and f"table1/{e.system}" in e.rows
+            and get_dataset(e.measured_on).column == "sots"]
+
+
+def notebooks(runs: Sequence[Experiment]) -> dict[str, Notebook]:
+    """The notebooks of a profile by name."""
+    found = _dehazing(runs) + _translation(runs)
+    return {notebook.name: notebook for notebook in found}
+
+
+def report_stages(runs: Sequence[Experiment]) -> list[Stage]:
+    """The stages that draw notebooks and their figures."""
+    return [notebook.stage for notebook in notebooks(runs).values()]
+
+
+def _dehazing(runs: Sequence[Experiment]) -> list[Notebook]:
+    main = next((e for e in runs if "table2/ours" in e.rows), None)
+    if main is None:
+        return []
+    slider = _outputs([main])
+    ledger = "results/{profile}/ledger.json"
+    shown = {"experiment": main.name}
+    found = [Notebook(t, t, shown, (ledger, *slider), modules=TABLE_MODULES) for t in ("table1", "table2", "table4")]
+    found.append(Notebook("protocols", "protocols", shown, ("results/{profile}/tables/protocols.csv", *slider),
+                          modules=("reprolib.report.tables", "reprolib.report.slider")))
+    checkpoint = f"checkpoints/{{profile}}/{main.name}"
+    found.append(Notebook("figure4", "figure4_mixup", shown, (checkpoint, *slider), ("figure4",), FIGURE_MODULES))
+    found.append(Notebook("figure5", "figure5_offsets", shown,
+                          (checkpoint, f"results/{{profile}}/records/{main.name}.json", *slider), ("figure5",),
+                          (*FIGURE_MODULES, "reprolib.models.dehazing.aecrnet")))
+    for figure, column in (("figure7", "dense-haze"), ("figure8", "nh-haze")):
+        group = [e for e in runs if get_dataset(e.measured_on).column == column
+                 and f"table1/{e.system}" in e.rows and e.recipe == "common"]
+        if group:
+            parameters = {"figure": figure, "dataset": group[0].measured_on, "experiments": [e.name for e in group]}
+            found.append(Notebook(figure, "visual_comparison", parameters, _outputs(group), (figure,), FIGURE_MODULES))
+    return found
+
+
+def _translation(runs: Sequence[Experiment]) -> list[Notebook]:
+    group = [e for e in runs if models.get(e.system).task == "translation"]
+    if not group:
+        return []
+    ledger = "results/{profile}/ledger.json"
+    table = Notebook("cut_table", "cut_table",
+                     needs=(ledger, "results/{profile}/cost/translation.json",
+                            *(f"results/{{profile}}/records/{e.name}.json" for e in group)),
+                     modules=(*TABLE_MODULES, "reprolib.report.translation"))
+    found = [table]
+    for column in ("horse2zebra", "cat2dog", "cityscapes"):
+        shown = [e for e in group if get_dataset(e.measured_on).column == column and any("cut/" in r for r in e.rows)]
+        if shown:
+            parameters = {"figure": f"cut_{column}", "dataset": shown[0].measured_on,
+                          "experiments": [e.name for e in shown]}
+            found.append(Notebook(f"cut_{column}", "translation_grid", parameters, _outputs(shown),
+                                  (f"cut_{column}",), FIGURE_MODULES))
+    cut = next((e for e in group if "cut/cut" in e.rows), None)
+    if cut is not None:
+        needs = (f"checkpoints/{{profile}}/{cut.name}", f"data/{cut.measured_on}",
+                 f"results/{{profile}}/records/{cut.name}.json")
+        found.append(Notebook("patchnce", "patchnce_similarity", {"experiment": cut.name}, needs, ("patchnce",),
+                              (*FIGURE_MODULES, "reprolib.report.similarity", models.module_of("cut"))))
+    return found
+
+
+def _outputs(runs: Sequence[Experiment]) -> tuple[str, ...]:
+    """Data, pictures and per-image numbers of some experiments."""
+    data = sorted({f"data/{e.measured_on}" for e in runs if get_dataset(e.measured_on).embedded})
+    images = (f"results/{{profile}}/images/{e.name}.csv" for e in runs if models.get(e.system).task == "dehazing")
+    return (*data, *(f"outputs/{{profile}}/{e.name}" for e in runs), *images)

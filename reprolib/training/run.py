@@ -1,0 +1,61 @@
+"""Training one experiment, whatever its task: where its files lie, what code it runs, what it cost."""
+
+from __future__ import annotations
+
+import json
+import resource
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from reprolib import models
+from reprolib.code import TRAINING, training_hash
+from reprolib.experiment import Experiment
+from reprolib.files import write_text
+from reprolib.provenance import environment
+from reprolib.training.loop import Progressed, fit
+
+
+def state_file(experiment: Experiment, root: Path = Path()) -> Path:
+    """Where an unfinished run keeps its state; outside the pipeline's outputs, so that DVC never deletes it."""
+    return root / "runs" / experiment.profile / f"{experiment.id}.pt"
+
+
+def train(experiment: Experiment, *, resume: bool = False, data_root: Path | None = None, root: Path = Path(),
+          accelerator: str = "auto", workers: int = 0) -> Progressed:
+    """Train one experiment; writes checkpoints/, and what it cost to results/<profile>/cost/.
+
+    Raises:
+        UserError: missing data, wrong settings, a loss that is not finite, or a state that belongs to another run.
+    """
+    code = training_hash(experiment)
+    state, keep = state_file(experiment, root), experiment.folder(root)
+    if not resume:
+        state.unlink(missing_ok=True)
+    torch.manual_seed(experiment.seed)
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=experiment.precision)  # type: ignore[arg-type]
+    module: Any = import_module(TRAINING[models.get(experiment.system).task])
+    task, batches = module.open_run(experiment, fabric, data_root)
+    at = fit(task, batches, experiment, fabric, state, keep, workers=workers, code=code)
+    cost = {
+        "seconds": round(at.seconds, 1),
+        "steps": at.step,
+        "steps_per_second": round(at.step / max(at.seconds, 1e-9), 2),
+        "peak_memory_mb": _peak_memory(fabric.device),
+        "best_validation": round(at.best, 4),
+        "best_step": at.best_step,
+        "environment": environment(str(fabric.device)),
+    }
+    path = root / "results" / experiment.profile / "cost" / f"{experiment.id}.json"
+    write_text(path, json.dumps(cost, indent=1, sort_keys=True) + "\n")
+    return at
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Peak memory in MB: of the device on a GPU, resident on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) // 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -1,0 +1,1 @@
+"""Methods of unpaired translation: one module each, which defines `Method`."""
