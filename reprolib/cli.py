@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -91,6 +92,7 @@ def evaluate(
     distance: Annotated[str, typer.Option(help="Translation: inception (FID) or vgg16 (works offline).")] = "vgg16",
     segmenter: Annotated[Path | None, typer.Option(help="Trained segmenter, for label-to-photo translation.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the scores of published weights as records.")] = False,
     profile: Profile = None,
     seed: Annotated[int, typer.Option(help="Seed of the experiment.")] = 0,
     as_json: Json = False,
@@ -108,6 +110,8 @@ def evaluate(
         _show(rows, as_json, ("experiment", "metric", "value", "input", "n"))
         return
     system = models.get(target)
+    if keep and weights is None and system.trained:
+        raise UserError("only scores of given weights are kept", fix="add --weights FILE, or leave --keep out")
     if weights is None and system.trained:
         from reprolib.application import WEIGHTS
 
@@ -126,6 +130,10 @@ def evaluate(
 
     result = run(target, dataset, weights=weights, data_root=root, split=split, limit=limit, protocol=protocol,
                  pictures=output)
+    if keep:
+        from reprolib.evaluation.published import record
+
+        record(result, weights if system.trained else None, root, limit)
     _show(result if as_json else [result], as_json, ("system", "n", "psnr", "ssim", "hazy_psnr", "hazy_ssim"))
 
 
@@ -293,6 +301,32 @@ def report_notebook(name: str, profile: Profile = None) -> None:
     run_notebook(name, profile or active_profile())
 
 
+@report_app.command("dcp")
+def report_dcp(
+    dataset: Annotated[str, typer.Argument(help="Dataset of pairs.")] = "sots-indoor",
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
+    limit: Annotated[int, typer.Option(help="Pairs, each of another scene.")] = 12,
+) -> None:
+    """Measure the documented variants of DCP; writes results/published/tables/dcp_variants.*."""
+    from reprolib.report.dcp import write
+
+    write(dataset, limit, root)
+
+
+@report_app.command("pictures")
+def report_pictures(
+    dataset: Annotated[str, typer.Argument(help="Registered dataset of pairs.")],
+    system: Annotated[list[str], typer.Option(help="NAME, or NAME=WEIGHTS; give it once for each system.")],
+    output: Annotated[Path, typer.Option(help="The executed notebook; its figure goes beside it.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
+    count: Annotated[int, typer.Option(help="Pictures shown.")] = 4,
+) -> None:
+    """Compare any systems and weights on pictures of a real dataset, in a notebook."""
+    from reprolib.report.stages import run_pictures
+
+    run_pictures(dataset, system, output, root, count)
+
+
 @report_app.command("summary")
 def report_summary(profile: Profile = None, readme: bool = False) -> None:
     """Write results/<profile>/README.md; with --readme also the results part of the project's README."""
@@ -321,6 +355,9 @@ def _show(rows: Any, as_json: bool, columns: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Entry point: a UserError is one line on stderr and exit code 2."""
+    # Threads that wait for each other should sleep, not spin: with one other busy process on the machine, spinning
+    # makes a training step of small layers 25 times slower. Read when torch is loaded, so it must be set before.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except UserError as error:

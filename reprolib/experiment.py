@@ -191,7 +191,7 @@ def _build(profile: str, name: str, content: Mapping[str, Any], settings: dict[s
     """
     of_system = (content.get("systems") or {}).get(settings.get("system"), {})
     layers = [content.get("defaults", {}), of_system, settings]
-    if "published" in (settings.get("recipe"), of_system.get("recipe")):
+    if [layer["recipe"] for layer in layers if "recipe" in layer][-1:] == ["published"]:
         from reprolib import models
 
         layers.insert(1, models.get(settings["system"]).recipe)

@@ -39,7 +39,7 @@ def build(profile: str, root: Path = Path()) -> dict[str, Any]:
         if models.get(e.system).trained:
             stages[f"{profile}-train-{e.name}"] = _train(e, root)
         stages[f"{profile}-evaluate-{e.name}"] = _evaluate(e, root)
-    return {"stages": stages | _reports(profile, runs)}
+    return {"stages": stages | _reports(profile, runs, root)}
 
 
 def _train(e: Experiment, root: Path) -> Entry:
@@ -76,7 +76,7 @@ def _segmenter(profile: str, dataset: str) -> Entry:
                   kept=[f"checkpoints/{profile}/segmenter-{dataset}"])
 
 
-def _reports(profile: str, runs: list[Experiment]) -> dict[str, Entry]:
+def _reports(profile: str, runs: list[Experiment], root: Path) -> dict[str, Entry]:
     """Everything that is drawn from records and trains nothing."""
     results = f"results/{profile}"
     translators = [e for e in runs if models.get(e.system).task == "translation"]
@@ -91,7 +91,8 @@ def _reports(profile: str, runs: list[Experiment]) -> dict[str, Entry]:
         f"reprolib report ledger --profile {profile}",
         [*code("reprolib.report.stages"), "reprolib/paper/cells.csv", "reprolib/paper/params.csv",
          *(f"{results}/records/{e.name}.json" for e in runs),
-         *([f"{results}/cost/translation.json"] if translators else [])],
+         *([f"{results}/cost/translation.json"] if translators else []),
+         *(expected.as_posix() for expected in [Path("expected") / f"{profile}.json"] if (root / expected).is_file())],
         small=[f"{results}/{name}" for name in LEDGER_FILES])
     measured = protocol_runs(runs)
     if measured:

@@ -46,6 +46,8 @@ class Record:
     """True if the network was smaller than the published one."""
     network: Mapping[str, Any] = field(default_factory=dict)
     """Options that differ from full size."""
+    method: Mapping[str, Any] = field(default_factory=dict)
+    """Options of a translation method that differ from the system's."""
     params: int = 0
     """Learned scalars of the full-size network."""
     params_built: int = 0

@@ -34,6 +34,7 @@ def common_fields(experiment: Experiment, params_built: int) -> Mapping[str, Any
         "profile": experiment.profile, "experiment": experiment.name, "system": experiment.system,
         "rows": experiment.rows, "dataset": experiment.measured_on, "seed": experiment.seed,
         "reduced": bool(reduced(experiment)), "network": dict(experiment.network),
+        "method": dict(experiment.method),
         "params": models.full_size_count(experiment.system), "params_built": params_built,
         "precision": experiment.precision, "recipe": experiment.recipe,
         "steps": experiment.steps if trained else 0, "batch": experiment.batch if trained else 0,

@@ -54,6 +54,9 @@ class Notebook:
 
 
 TABLE_MODULES = ("reprolib.report.tables", "reprolib.report.slider", "reprolib.paper.claims")
+PUBLISHED = tuple(f"results/published/records/{name}.json" for name in (
+    "aodnet-sots-indoor", "dcp-sots-indoor", "dehazenet-sots-indoor", "gcanet-sots-indoor"))
+"""Kept in Git: they were measured where the authors' weights and a sample of the benchmark were at hand."""
 FIGURE_MODULES = ("reprolib.report.figures", "reprolib.report.slider")
 
 
@@ -81,9 +84,13 @@ def _dehazing(runs: Sequence[Experiment]) -> list[Notebook]:
     slider = _outputs([main])
     ledger = "results/{profile}/ledger.json"
     shown = {"experiment": main.name}
-    found = [Notebook(t, t, shown, (ledger, *slider), modules=TABLE_MODULES) for t in ("table1", "table2", "table4")]
+    found = [Notebook(t, t, shown, (ledger, *slider), modules=TABLE_MODULES) for t in ("table2", "table4")]
+    found.append(Notebook("table1", "table1", shown, (ledger, *slider, *PUBLISHED),
+                          modules=(*TABLE_MODULES, "reprolib.report.published")))
     found.append(Notebook("protocols", "protocols", shown, ("results/{profile}/tables/protocols.csv", *slider),
                           modules=("reprolib.report.tables", "reprolib.report.slider")))
+    found.append(Notebook("dcp_variants", "dcp_variants", needs=("results/published/tables/dcp_variants.csv",),
+                          modules=("reprolib.report.dcp",)))
     checkpoint = f"checkpoints/{{profile}}/{main.name}"
     found.append(Notebook("figure4", "figure4_mixup", shown, (checkpoint, *slider), ("figure4",), FIGURE_MODULES))
     found.append(Notebook("figure5", "figure5_offsets", shown,

@@ -17,6 +17,7 @@ from skimage.transform import resize
 
 from reprolib.data.paired import Pair, PairedFolder, open_split, scene
 from reprolib.errors import UserError
+from reprolib.evaluation.published import PROFILE
 from reprolib.files import write_text
 from reprolib.inference import restore
 from reprolib.metrics.quality import measure
@@ -27,7 +28,7 @@ from reprolib.report.markdown import to_markdown
 PRINTED = {"Table 1 (AECR-Net)": (15.09, 0.7649), "FFA-Net, gUNet": (16.62, 0.8179)}
 """PSNR in dB and SSIM on SOTS indoor, as printed."""
 
-REAL, EMBEDDED = "sots-indoor", "haze-homogeneous"
+REAL = "sots-indoor"
 
 
 @dataclass(frozen=True)
@@ -62,25 +63,20 @@ VARIANTS = (
 )
 
 
-def choose_pictures(limit: int) -> tuple[str, PairedFolder]:
-    """Dataset and pairs: SOTS indoor where it is on this machine, the embedded test set otherwise.
-
-    At most `limit` pairs, each of another scene and, of the versions of its scene, each of another strength of haze.
+def choose_pictures(dataset: str, limit: int, data_root: Path | None = None) -> PairedFolder:
+    """At most `limit` test pairs, each of another scene and, of the versions of its scene, of another strength of haze.
 
     Raises:
-        UserError: neither is there, or a limit below 1.
+        UserError: the dataset is not there, or a limit below 1.
     """
     if limit < 1:
         raise UserError(f"a limit of {limit} leaves no pictures", fix="give 1 or more")
-    try:
-        name, pairs = REAL, open_split(REAL, "test")
-    except UserError:
-        name, pairs = EMBEDDED, open_split(EMBEDDED, "test")
+    pairs = open_split(dataset, "test", root=data_root)
     scenes: dict[str, list[tuple[str, Path, Path]]] = {}
     for file in pairs.files:
         scenes.setdefault(scene(file[0]), []).append(file)
     chosen = [versions[number % len(versions)] for number, versions in enumerate(scenes.values())]
-    return name, PairedFolder(chosen[:limit], pairs.border)
+    return PairedFolder(chosen[:limit], pairs.border)
 
 
 def measure_variants(pairs: Iterable[Pair], variants: Iterable[Variant] = VARIANTS) -> pd.DataFrame:
@@ -110,17 +106,17 @@ def misregistered(clear_HW3: np.ndarray) -> np.ndarray:
     return enlarged.astype(np.float32)
 
 
-def write(profile: str, root: Path = Path(), limit: int = 12) -> None:
-    """results/<profile>/tables/dcp_variants.{csv,md}.
+def write(dataset: str, limit: int, data_root: Path | None = None, root: Path = Path()) -> None:
+    """results/published/tables/dcp_variants.{csv,md}. Soft matting takes the better part of a minute a picture.
 
     Raises:
         UserError: no pictures to measure.
     """
-    name, pairs = choose_pictures(limit)
+    pairs = choose_pictures(dataset, limit, data_root)
     frame = measure_variants(pairs)
-    frame.insert(0, "dataset", name)
+    frame.insert(0, "dataset", dataset)
     frame.insert(1, "pictures", len(pairs))
-    out = root / "results" / profile / "tables"
+    out = root / "results" / PROFILE / "tables"
     write_text(out / "dcp_variants.csv", frame.to_csv(index=False, lineterminator="\n"))
     write_text(out / "dcp_variants.md", "\n".join(report(frame)))
 
@@ -128,7 +124,10 @@ def write(profile: str, root: Path = Path(), limit: int = 12) -> None:
 def report(frame: pd.DataFrame) -> list[str]:
     """The table, and what it says about the printed numbers, in lines of Markdown."""
     lines = [f"# DCP: what each choice does to PSNR ({frame['pictures'][0]} pictures of {frame['dataset'][0]})", ""]
-    lines += to_markdown(frame[["choice", "psnr", "against base", "ssim"]]).splitlines()
+    shown = frame[["choice", "psnr", "against base", "ssim"]]
+    shown = shown.assign(**{"psnr": frame["psnr"].map("{:.2f}".format),
+                            "against base": frame["against base"].map("{:+.2f}".format)})
+    lines += to_markdown(shown).splitlines()
     lines += ["", *(f"* {sentence}" for sentence in conclusions(frame)), ""]
     return lines
 
@@ -144,4 +143,4 @@ def conclusions(frame: pd.DataFrame) -> list[str]:
         nearest = frame.iloc[int((frame["psnr"] - psnr).abs().argmin())]
         found.append(f"{source} prints {psnr} dB / {ssim}; nearest is '{nearest['choice']}' with "
                      f"{nearest['psnr']:.2f} dB / {nearest['ssim']:.4f}.")
-    return found
+    return [*found, "A choice that lands near a printed number is a possible cause of it, no proof."]

@@ -7,6 +7,7 @@ from pathlib import Path
 from reprolib.code import current_hash
 from reprolib.errors import unknown
 from reprolib.experiment import experiments
+from reprolib.models import module_of
 from reprolib.paper import ledger
 from reprolib.records import Record
 from reprolib.report import tables
@@ -58,3 +59,26 @@ def run_notebook(name: str, profile: str, root: Path = Path()) -> Path:
     source = root / "notebooks" / f"{known[name].source}.ipynb"
     execute(source, output, {"profile": profile, **known[name].parameters})
     return output
+
+
+def run_pictures(dataset: str, systems: list[str], output: Path, data_root: Path | None, count: int,
+                 root: Path = Path()) -> None:
+    """Execute notebooks/real_pictures.ipynb.
+
+    Args:
+        systems: NAME or NAME=WEIGHTS each; a name without weights must be a prior.
+        output: where the executed notebook goes, with the figure as PNG beside it.
+
+    Raises:
+        UserError: unknown names, missing data, or a cell that fails.
+    """
+    from reprolib.data.registry import locate
+    from reprolib.report.notebooks import execute
+
+    pairs = [(name, weights or None) for name, _, weights in (text.partition("=") for text in systems)]
+    for name, _ in pairs:
+        module_of(name)
+    place = locate(dataset, data_root)
+    execute(root / "notebooks" / "real_pictures.ipynb", output, {
+        "dataset": dataset, "folder": str(place.resolve()), "systems": [list(pair) for pair in pairs], "count": count,
+        "figure": str(output.with_suffix(".png").resolve())})

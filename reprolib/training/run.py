@@ -24,9 +24,15 @@ def state_file(experiment: Experiment, root: Path = Path()) -> Path:
     return root / "runs" / experiment.profile / f"{experiment.id}.pt"
 
 
+def cost_file(experiment: Experiment, root: Path = Path()) -> Path:
+    """Where the cost of a run goes: the pipeline's own runs, of seed 0, have a place among the results."""
+    place = root / "results" / experiment.profile if experiment.seed == 0 else state_file(experiment, root).parent
+    return place / "cost" / f"{experiment.id}.json"
+
+
 def train(experiment: Experiment, *, resume: bool = False, data_root: Path | None = None, root: Path = Path(),
           accelerator: str = "auto", workers: int = 0) -> Progressed:
-    """Train one experiment; writes checkpoints/, and what it cost to results/<profile>/cost/.
+    """Train one experiment; writes checkpoints/, and what it cost (`cost_file`).
 
     Raises:
         UserError: missing data, wrong settings, a loss that is not finite, or a state that belongs to another run.
@@ -49,8 +55,7 @@ def train(experiment: Experiment, *, resume: bool = False, data_root: Path | Non
         "best_step": at.best_step,
         "environment": environment(str(fabric.device)),
     }
-    path = root / "results" / experiment.profile / "cost" / f"{experiment.id}.json"
-    write_text(path, json.dumps(cost, indent=1, sort_keys=True) + "\n")
+    write_text(cost_file(experiment, root), json.dumps(cost, indent=1, sort_keys=True) + "\n")
     return at
 
 

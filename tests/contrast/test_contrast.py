@@ -156,7 +156,9 @@ def test_taps_are_those_of_torchvision(name: str) -> None:
     """relu1_1 .. relu5_1 of the reference network with the same random weights, bit for bit."""
     reference = getattr(torchvision.models, name)(weights=None).features.eval()
     ours = VGGFeatures(name, "none")
-    ours.load_state_dict({f"features.{k}": v for k, v in reference.state_dict().items() if f"features.{k}" in ours.state_dict()})
+    wanted = ours.state_dict()
+    given = {f"features.{k}": v for k, v in reference.state_dict().items()}
+    ours.load_state_dict({k: v for k, v in given.items() if k in wanted})
     x, taps, indices = torch.rand(1, 3, 32, 32), [], {"vgg19": (1, 6, 11, 20, 29), "vgg16": (1, 6, 11, 18, 25)}[name]
     y = x
     for i, layer in enumerate(reference):

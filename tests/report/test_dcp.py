@@ -33,18 +33,11 @@ def sots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_version_of_each_scene_and_of_every_strength(sots: Path) -> None:
-    name, pairs = dcp.choose_pictures(limit=12)
-    assert name == "sots-indoor" and pairs.names == ["1400_1", "1401_2", "1402_3"]
-    assert dcp.choose_pictures(limit=2)[1].names == ["1400_1", "1401_2"]
+    pairs = dcp.choose_pictures("sots-indoor", limit=12)
+    assert pairs.names == ["1400_1", "1401_2", "1402_3"]
+    assert dcp.choose_pictures("sots-indoor", limit=2).names == ["1400_1", "1401_2"]
     with pytest.raises(UserError, match="a limit of 0"):
-        dcp.choose_pictures(limit=0)
-
-
-def test_without_the_real_set_the_embedded_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REPROLIB_DATA", raising=False)
-    with pytest.raises(UserError, match="haze-homogeneous"):
-        dcp.choose_pictures(limit=1)
+        dcp.choose_pictures("sots-indoor", limit=0)
 
 
 def test_every_variant_is_one_choice_against_the_base(sots: Path) -> None:
@@ -80,9 +73,10 @@ def test_misregistration_is_by_the_border() -> None:
 
 def test_conclusions_name_the_nearest_choice_on_sots_only() -> None:
     frame = pd.DataFrame({"dataset": "sots-indoor", "choice": ["a", "b", "c"], "psnr": [20.0, 15.5, 17.0], "ssim": 0.8})
-    first, second = dcp.conclusions(frame)
+    first, second, caution = dcp.conclusions(frame)
     assert "15.09" in first and "'b' with 15.50" in first
     assert "16.62" in second and "'c' with 17.00" in second
+    assert "no proof" in caution
     (other,) = dcp.conclusions(frame.assign(dataset="haze-homogeneous"))
     assert "not on SOTS" in other and "15.50 to 20.00" in other and "15.09" not in other
 
@@ -90,9 +84,9 @@ def test_conclusions_name_the_nearest_choice_on_sots_only() -> None:
 def test_the_written_table(sots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dcp, "VARIANTS", (dcp.VARIANTS[0], dcp.Variant("omega 1", {"omega": 1.0})))
     monkeypatch.setattr(dcp.measure_variants, "__defaults__", (dcp.VARIANTS,))
-    dcp.write("mini", tmp_path, limit=1)
-    frame = pd.read_csv(tmp_path / "results/mini/tables/dcp_variants.csv")
+    dcp.write("sots-indoor", 1, root=tmp_path)
+    frame = pd.read_csv(tmp_path / "results/published/tables/dcp_variants.csv")
     assert list(frame.columns) == ["dataset", "pictures", "choice", "psnr", "ssim", "against base"]
     assert len(frame) == 2 and set(frame["pictures"]) == {1}
-    text = (tmp_path / "results/mini/tables/dcp_variants.md").read_text()
+    text = (tmp_path / "results/published/tables/dcp_variants.md").read_text()
     assert "| omega 1 |" in text and "prints 15.09 dB" in text
