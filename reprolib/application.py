@@ -8,14 +8,12 @@ from typing import Any
 from reprolib import models
 from reprolib.data.images import list_images, read_rgb, write_png
 from reprolib.errors import UserError
-from reprolib.evaluation.networks import load_network
+from reprolib.evaluation.networks import CHECKPOINT, load_network
 from reprolib.experiment import active_profile, experiments
 from reprolib.inference import restore, to_uint8, translate
 from reprolib.progress import track
 
 RUN = {"dehazing": restore, "translation": translate}
-WEIGHTS = {"dehazing": "best.safetensors", "translation": "last.safetensors"}
-"""The checkpoint that fills a task's tables; see the module of its evaluation for why."""
 
 
 def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str | None = None,
@@ -59,7 +57,7 @@ def trained(name: str, profile: str) -> Path:
         UserError: there is none.
     """
     for experiment in experiments(profile).values():
-        path = experiment.folder() / WEIGHTS[models.get(name).task]
+        path = experiment.folder() / CHECKPOINT
         if experiment.system == name and path.is_file():
             return path
     raise UserError(f"no trained {name} in profile '{profile}'", where=f"checkpoints/{profile}",

@@ -113,9 +113,9 @@ def evaluate(
     if keep and weights is None and system.trained:
         raise UserError("only scores of given weights are kept", fix="add --weights FILE, or leave --keep out")
     if weights is None and system.trained:
-        from reprolib.application import WEIGHTS
+        from reprolib.evaluation.networks import CHECKPOINT
 
-        weights = find(profile or active_profile(), target, dataset, seed=seed).folder() / WEIGHTS[system.task]
+        weights = find(profile or active_profile(), target, dataset, seed=seed).folder() / CHECKPOINT
         if not weights.is_file():
             raise UserError(f"no trained {target} for {dataset}", where=weights,
                             fix=f"give --weights FILE, or run `reprolib train {target} --dataset {dataset}`")

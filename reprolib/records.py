@@ -60,7 +60,7 @@ class Record:
     """'common' (one harness for all systems) or 'published' (the system's own)."""
     tabled: bool = True
     """Whether it fills the cells of its rows; a further checkpoint of the same run does not."""
-    checkpoint: str = "best on validation"
+    checkpoint: str = "last"
     """Which weights were measured: 'best on validation', 'last', 'published', 'none' (nothing to train)."""
     features: str | None = None
     """Feature extractor of the contrastive term, if any."""

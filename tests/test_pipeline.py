@@ -43,21 +43,22 @@ def test_import_graph_sees_nested_imports() -> None:
 
 
 def test_one_task_s_code_is_no_part_of_the_other_s(project: Path) -> None:
-    stages = build("mini", project)["stages"]
+    stages = build("mini", project)["stages"] | build("mini-cut", project)["stages"]
     for name, foreign in (("mini-train-base", ("unpaired", "translation", "patchnce")),
-                          ("mini-train-cut-clear", ("/paired.py", "terms", "models/dehazing"))):
+                          ("mini-cut-train-cut-clear", ("/paired.py", "terms", "models/dehazing"))):
         assert not [d for d in stages[name]["deps"] if any(word in d for word in foreign)], name
 
 
 def test_every_row_of_the_papers_has_an_experiment(project: Path) -> None:
-    rows = {r for e in experiments("mini", project).values() for r in e.rows}
+    rows = {r for name in ("mini", "mini-cut") for e in experiments(name, project).values() for r in e.rows}
     printed = {c.row for c in load() if c.value is not None}
     assert printed <= rows
     assert {f"negatives/{n}" for n in ("internal", "external", "both")} <= rows
 
 
 def test_every_notebook_is_there_and_takes_its_parameters(project: Path) -> None:
-    for notebook in notebooks(list(experiments("mini", project).values())).values():
+    shown = [n for name in ("mini", "mini-cut") for n in notebooks(list(experiments(name, project).values())).values()]
+    for notebook in shown:
         cells = json.loads((project / "notebooks" / f"{notebook.source}.ipynb").read_text())["cells"]
         (parameters,) = (c for c in cells if "parameters" in c["metadata"].get("tags", []))
         for name in ("profile", "root", *notebook.parameters):

@@ -16,7 +16,7 @@ from reprolib import models
 from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, open_split
 from reprolib.data.registry import get_dataset
-from reprolib.evaluation.networks import load_network
+from reprolib.evaluation.networks import CHECKPOINT, load_network
 from reprolib.evaluation.run import common_fields
 from reprolib.experiment import Experiment
 from reprolib.files import write_text
@@ -72,16 +72,16 @@ def evaluate(system_name: str, dataset: str, *, weights: Path | None = None, dat
 
 
 def measure_experiment(experiment: Experiment, root: Path, kept: Path | None) -> list[Record]:
-    """Records of an experiment's best checkpoint on the test split (see `reprolib.evaluation.run`)."""
+    """Records of an experiment's last checkpoint on the test split (see `reprolib.evaluation.run`)."""
     system = models.get(experiment.system)
     pairs = open_split(experiment.measured_on, "test")
-    weights = experiment.folder(root) / "best.safetensors" if system.trained else None
+    weights = experiment.folder(root) / CHECKPOINT if system.trained else None
     network = load_network(system, weights, **experiment.network)
     pictures = None if kept else root / "outputs" / experiment.profile / experiment.id
     rows = list(measure_pairs(network, system.multiple, pairs, "aecr", pictures))
     common = {
         **common_fields(experiment, models.count_parameters(network)), "protocol": "aecr", "n": len(rows),
-        "checkpoint": "best on validation" if system.trained else "none", "data_hash": pairs.pixel_hash(),
+        "checkpoint": "last" if system.trained else "none", "data_hash": pairs.pixel_hash(),
     }
     records = [_record(metric, rows, common) for metric in UNITS]
     write_records((kept or records_folder(experiment.profile, root)) / f"{experiment.id}.json", records)

@@ -11,6 +11,13 @@ from torch import Tensor, nn
 from reprolib import models
 from reprolib.weights import Importer, load_weights, read_options
 
+CHECKPOINT = "last.safetensors"
+"""The checkpoint that fills the tables and dehazes or translates by default: the last one.
+
+What is best on a handful of validation pictures is kept beside it, but a term that joins late (contrast, in short
+runs) or a GAN would be judged by when it looked best, not by what it does. None is ever chosen on test pictures.
+"""
+
 
 def load_network(system: models.System, weights: Path | None, parts: tuple[str, ...] = (), **options: Any) -> nn.Module:
     """Build a system and load its weights: ours or the published ones; a prior needs none.

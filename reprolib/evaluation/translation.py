@@ -81,7 +81,8 @@ def measure_experiment(experiment: Experiment, root: Path, kept: Path | None) ->
     if get_dataset(experiment.measured_on).column == "cityscapes":
         folder = root / "checkpoints" / experiment.profile / f"segmenter-{experiment.measured_on}"
         judge = load_segmenter(folder / "last.safetensors")
-    before = measure_pictures(list(domains.a), domains, experiment.distance)
+    # The input's own scores are the same for every seed; the pipeline's records hold them.
+    before = {} if kept else measure_pictures(list(domains.a), domains, experiment.distance)
     files = {file: experiment.folder(root) / f"{file}.safetensors" for file in CHECKPOINTS}
     scores: dict[str, dict[str, float]] = {}
     records = []

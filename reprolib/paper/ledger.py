@@ -187,7 +187,7 @@ def _conditions(record: Record) -> str:
         parts.append(f"{record.steps} steps of batch {record.batch}, crop {record.crop}")
     if record.features:
         parts.append(f"features {record.features}")
-    if record.checkpoint not in ("best on validation", "none"):
+    if record.checkpoint not in ("last", "none"):
         parts.append(f"checkpoint: {record.checkpoint}")
     return ", ".join(parts) or f"{record.n} pictures"
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reprolib import models
 from reprolib.data.paired import open_split
-from reprolib.evaluation.networks import load_network
+from reprolib.evaluation.networks import CHECKPOINT, load_network
 from reprolib.experiment import Experiment
 from reprolib.files import write_text
 from reprolib.inference import restore
@@ -23,7 +23,7 @@ def write(profile: str, runs: list[Experiment], root: Path = Path()) -> None:
     rows = []
     for e in runs:
         system = models.get(e.system)
-        weights = e.folder(root) / "best.safetensors" if system.trained else None
+        weights = e.folder(root) / CHECKPOINT if system.trained else None
         network = load_network(system, weights, **e.network)
         pairs = open_split(e.dataset, "test")
         scores: dict[str, list[dict[str, float]]] = {name: [] for name in PROTOCOLS}

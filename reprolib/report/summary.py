@@ -15,8 +15,9 @@ BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", 
 
 DEHAZING = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4)}
 TRANSLATION = {"fid": ("distance", 2), "miou": ("mIoU", 1), "classacc": ("class acc.", 1), "pixacc": ("pixel acc.", 1)}
-CONDITIONS = {"mini": "In `mini` networks are reduced, runs are short and embedded photos stand in for the benchmarks: "
-                      "the paper's numbers stand beside ours for orientation, not for comparison. "}
+CONDITIONS = dict.fromkeys(("mini", "mini-cut"), (
+    "In `mini` and `mini-cut` networks are reduced, runs are short and embedded photos stand in for the benchmarks: "
+    "the paper's numbers stand beside ours for orientation, not for comparison. "))
 
 
 def summary(profile: str, root: Path = Path()) -> str:
