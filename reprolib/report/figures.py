@@ -63,8 +63,8 @@ def deformable_offsets(photo_HW3: np.ndarray, predicted: Sequence[np.ndarray], s
             offsets = raw[:18, y, x].reshape(9, 2)
             weight = 1 / (1 + np.exp(-raw[18:, y, x]))
             regular, moved = ((np.array([y, x]) + taps + o + 0.5) * stride for o in (0, offsets))
-            axes.scatter(regular[:, 1], regular[:, 0], s=14, facecolors="none", edgecolors="white", linewidths=0.8)
-            axes.scatter(moved[:, 1], moved[:, 0], s=60 * weight, c="tab:red")
+            axes.scatter(regular[:, 1], regular[:, 0], s=10, facecolors="none", edgecolors="white", linewidths=0.8)
+            axes.scatter(moved[:, 1], moved[:, 0], s=16 * weight, c="tab:red")
             for a, b in zip(regular, moved, strict=True):
                 axes.plot([a[1], b[1]], [a[0], b[0]], color="tab:red", linewidth=0.6)
         axes.set_title(f"application {number}: largest offset {np.abs(raw[:18]).max():.2f} feature pixels")
@@ -81,12 +81,12 @@ def comparison_grid(rows: Sequence[tuple[str, Sequence[tuple[str, np.ndarray, st
     columns = len(rows[0][1])
     figure = Figure(figsize=(2.9 * columns, 2.25 * len(rows) + 0.3), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (_, cells) in zip(grid, rows, strict=True):
+    for number, (line, (_, cells)) in enumerate(zip(grid, rows, strict=True)):
         for axes, (label, picture, text) in zip(line, cells, strict=True):
             axes.imshow(picture)
             axes.set_xticks([])
             axes.set_yticks([])
             axes.set_xlabel(text, fontsize=8)
-            if line is grid[0]:
+            if number == 0:
                 axes.set_title(label, fontsize=9)
     return figure

@@ -65,7 +65,7 @@ def similarity_figure(rows: list[tuple[np.ndarray, np.ndarray, list[np.ndarray],
                      markeredgecolor="red", markeredgewidth=2)
         for axes, values, tap in zip(line[2:], maps, taps, strict=True):
             axes.imshow(values, vmin=-1, vmax=1, cmap="coolwarm")
-            if line is not None and axes.get_subplotspec().is_first_row():
+            if axes.get_subplotspec().is_first_row():
                 axes.set_title(f"tap {tap}", fontsize=9)
         for axes in line:
             axes.set_xticks([])

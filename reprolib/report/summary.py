@@ -30,27 +30,28 @@ def summary(profile: str, root: Path = Path()) -> str:
              + ", ".join(f"{n} {status}" for status, n in counts.items()) + f". {CONDITIONS.get(profile, '')}"
              "'Input' is the unprocessed picture; the paper's value stands in brackets; ± is the standard deviation "
              "over the seeds of the calibration.", "",
-             *_table(entries, DEHAZING), "",
-             "Translation: 'distance' is FID where Inception was used and FD-VGG16, which is not FID, elsewhere.", "",
-             *_table(entries, TRANSLATION), "", *_costs(profile, root)]
+             *_table(entries, DEHAZING, "Dehazing:"),
+             *_table(entries, TRANSLATION, "Translation; 'distance' is FID where Inception was used, and FD-VGG16, "
+                                           "which is not FID, elsewhere:"),
+             *_costs(profile, root)]
     return "\n".join(lines) + "\n"
 
 
-def _table(entries: list[dict[str, Any]], metrics: dict[str, tuple[str, int]]) -> list[str]:
-    """One line a row and column of the paper, with input, ours and paper of each metric."""
+def _table(entries: list[dict[str, Any]], metrics: dict[str, tuple[str, int]], text: str) -> list[str]:
+    """One line a row and column of the paper, with input, ours and paper of each metric; empty if none was measured."""
     found: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for e in entries:
         if e["value"] is not None and e["metric"] in metrics:
             found.setdefault((e["row"], e["stand_in"] or e["dataset"]), {})[e["metric"]] = e
     if not found:
-        return ["Nothing measured."]
+        return []
     shown = [m for m in metrics if any(m in cells for cells in found.values())]
     heads = [head for m in shown for head in (f"{metrics[m][0]} input", f"{metrics[m][0]} here (paper)")]
-    lines = ["| row | pictures | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
+    lines = [text, "", "| row | pictures | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
     for (row, place), cells in found.items():
         texts = [text for m in shown for text in _texts(cells.get(m), metrics[m][1])]
         lines.append(f"| {row} | {place} | " + " | ".join(texts) + " |")
-    return lines
+    return [*lines, ""]
 
 
 def _texts(entry: dict[str, Any] | None, decimals: int) -> tuple[str, str]:
