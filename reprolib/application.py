@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from reprolib import models
 from reprolib.data.images import list_images, read_rgb, write_png
@@ -16,15 +15,13 @@ from reprolib.progress import track
 RUN = {"dehazing": restore, "translation": translate}
 
 
-def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str | None = None,
-          **options: Any) -> int:
+def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str | None = None) -> int:
     """Dehaze or translate a picture into a PNG, or a folder of pictures into a folder of PNGs, of any size.
 
     Args:
         task: 'dehazing' or 'translation'; a translator needs nothing of its target domain.
         name: the system.
         weights: ours or the published ones; None takes the profile's trained ones.
-        options: of the network, where `weights` is not ours and not of its full size.
 
     Returns:
         How many were written.
@@ -37,7 +34,7 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
         raise UserError(f"'{name}' is a system of {system.task}", fix=f"choose from {', '.join(models.names(task))}")
     if weights is None and system.trained:
         weights = trained(name, profile or active_profile())
-    network = load_network(system, weights, **options)
+    network = load_network(system, weights)
     single = not source.is_dir()
     if single and output.suffix.lower() != ".png" and not output.is_dir():
         raise UserError("the output of one picture is a PNG", where=output, fix="give a name that ends in .png")
