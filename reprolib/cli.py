@@ -176,6 +176,38 @@ def ledger(profile: Profile = None, as_json: Json = False) -> None:
 
 
 @app.command()
+def bench(
+    system: Annotated[str, typer.Argument(help="A dehazer, cut or fastcut.")],
+    task: Annotated[str, typer.Option(help="train: an optimisation step; evaluate: a whole picture.")] = "train",
+    precision: Annotated[list[str] | None, typer.Option(
+        help="32-true or bf16-mixed, or give both; by default what the device has.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures of a batch; by default what the device's target says.")]
+    = None,
+    crop: Annotated[int | None, typer.Option(help="Side of the pictures; by default what the target says.")] = None,
+    width: Annotated[int | None, typer.Option(help="Channels of the first layer; by default the paper's.")] = None,
+    rate: Annotated[str, typer.Option(help="positives:negatives of the contrastive term of a dehazer.")] = "1:1",
+    repeats: Annotated[int, typer.Option(help="Turns that are timed.")] = 20,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Time a step beside the plain way of taking it, in one run; keeps results/bench/*.json."""
+    from reprolib.bench.case import cases
+    from reprolib.bench.run import bench as run
+    from reprolib.bench.run import keep
+
+    chosen = cases(system, task, precision, batch, crop, width, rate, accelerator)
+    rows = [run(case, repeats) for case in chosen]
+    paths = keep(rows)
+    _show(rows, as_json, ("system", "task", "precision", "step_seconds", "reference_seconds", "speedup",
+                          "memory_ratio", "share_of_ceiling"))
+    if not as_json:
+        for verdict in (v for row in rows for v in row["targets"]):
+            outcome = "met" if verdict["met"] else f"missed by {verdict['missed_by']:.0%}: {verdict['bound']}"
+            print(f"{verdict['measure']} {verdict['value']:.2f}, target {verdict['target']}: {outcome}")
+        print(f"written to {', '.join(map(str, paths))}")
+
+
+@app.command()
 def check(profile: Profile = None) -> None:
     """The regression gate: exit 1 if any number is missing, not finite or outside its recorded tolerance."""
     from reprolib.experiment import active_profile

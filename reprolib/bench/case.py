@@ -1,0 +1,178 @@
+"""What is timed: a system at a size, and the callables that take one step of it, our way and the plain way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from reprolib import models
+from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_restore
+from reprolib.contrast.features import load_features
+from reprolib.contrast.samples import Rate
+from reprolib.errors import UserError, unknown
+from reprolib.experiment import Contrast, Experiment
+from reprolib.inference import restore, translate
+from reprolib.provenance import cpu_name
+
+TASKS = ("train", "evaluate")
+PICTURE = (460, 620)
+"""Height and width of a test picture of SOTS."""
+MODES = ("ours", "reference")
+BETA = 0.1
+"""Weight of CR (AECR-Net)."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One configuration. Batches are random pictures: what a step costs does not depend on what is in them."""
+
+    system: str
+    task: str = "train"
+    """'train': one optimisation step; 'evaluate': one whole picture."""
+    precision: str = "32-true"
+    batch: int = 8
+    crop: int = 64
+    network: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the network that differ from its published size."""
+    rate: str = "1:1"
+    """Dehazing: positives:negatives of CR."""
+    accelerator: str = "auto"
+
+    @property
+    def experiment(self) -> Experiment:
+        """The settings of a training run that takes such steps."""
+        dehazing = models.get(self.system).task == "dehazing"
+        contrast = Contrast(weight=BETA, rate=self.rate) if dehazing else None
+        return Experiment(name="bench", profile="bench", system=self.system, dataset="random", network=self.network,
+                          contrast=contrast, batch=self.batch, crop=self.crop, precision=self.precision)
+
+
+SIZES = {("dehazing", "cpu"): (8, 64), ("dehazing", "cuda"): (16, 240),
+         ("translation", "cpu"): (1, 128), ("translation", "cuda"): (1, 256)}
+"""Batch and crop by default; on a GPU those of the papers."""
+
+
+def cases(system: str, task: str = "train", precisions: Sequence[str] | None = None, batch: int | None = None,
+          crop: int | None = None, width: int | None = None, rate: str = "1:1",
+          accelerator: str = "auto") -> list[Case]:
+    """The configurations that a command asks for, one for each precision.
+
+    Without precisions: both where bf16 is fast, only float32 where the processor has no units for it.
+    """
+    device = Fabric(accelerator=accelerator, devices=1).device.type
+    usual_batch, usual_crop = SIZES[models.get(system).task, device]
+    if not precisions:
+        precisions = ["32-true", "bf16-mixed"] if device == "cuda" or "amx_bf16" in cpu_name() else ["32-true"]
+    if task == "evaluate":
+        batch, crop = 1, None  # whole pictures, one by one
+    network = {} if width is None else {"width": width}
+    return [Case(system, task, precision, batch or usual_batch, crop or usual_crop, network, rate, accelerator)
+            for precision in precisions]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to do what a case asks for."""
+
+    run: Callable[[], object]
+    device: torch.device
+    network: nn.Module
+    """What the way trains or applies."""
+    layout: str
+    """Of the network's weights in memory: 'channels_last' or 'contiguous'."""
+
+
+def open_way(case: Case, mode: str) -> Way:
+    """The networks of a case and the step that is timed.
+
+    Raises:
+        UserError: an unknown task or system, or one that has no such step.
+    """
+    if case.task not in TASKS:
+        raise unknown("task", case.task, TASKS)
+    assert mode in MODES, mode
+    system = models.get(case.system)
+    if not system.trained:
+        raise UserError(f"'{case.system}' has no network to time", fix="name a system that is trained")
+    if system.task == "translation" and mode == "reference" and case.task == "train" and system.method != "cut":
+        raise UserError(f"no plain step of '{case.system}' is written down", fix="name a dehazer, cut or fastcut")
+    torch.manual_seed(0)
+    # The plain way is float32 whatever the case asks for.
+    precision: Any = case.precision if mode == "ours" else "32-true"
+    fabric = Fabric(accelerator=case.accelerator, devices=1, precision=precision)
+    run, network = (_evaluation if case.task == "evaluate" else _training)(case, mode, fabric)
+    return Way(run, fabric.device, network, _layout(network))
+
+
+def _training(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], object], nn.Module]:
+    system, e = models.get(case.system), case.experiment
+    generator = torch.Generator().manual_seed(0)
+    batch = random_batch(case, fabric.device)
+    if mode == "ours":
+        task = open_task(e, fabric)
+        return (lambda: task.step(fabric, batch, 0, generator)), task.network
+    network = plain_network(case).to(fabric.device)
+    if system.task == "dehazing":
+        assert e.contrast is not None
+        features = load_features(e.contrast.features).to(fabric.device)
+        dehazing = PlainDehazing(network, features, Rate.parse(case.rate), BETA)
+        return (lambda: dehazing.step(*batch, generator)), network
+    known = {name: value for name, value in system.options.items() if name in ("lambda_x", "lambda_y", "flip")}
+    translation = PlainTranslation(network, **known)  # type: ignore[arg-type]
+    return (lambda: translation.step(*batch, generator)), network
+
+
+def _evaluation(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], object], nn.Module]:
+    system = models.get(case.system)
+    picture = torch.randint(256, (*PICTURE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).numpy()
+    if mode == "reference":
+        network, low = plain_network(case).to(fabric.device), -1.0 if system.task == "translation" else 0.0
+        return (lambda: plain_restore(network, picture, system.multiple, low)), network
+    network = system.build(**case.network).to(fabric.device)
+    apply = translate if system.task == "translation" else restore
+
+    def run() -> object:
+        with fabric.autocast():
+            return apply(network, picture, system.multiple)
+
+    return run, network
+
+
+def open_task(e: Experiment, fabric: Fabric) -> Any:
+    """The task of a training run without its data, which no step looks at."""
+    nothing: Any = ()
+    if models.get(e.system).task == "dehazing":
+        from reprolib.training.dehazing import DehazingTask
+
+        return DehazingTask(e, fabric, nothing)
+    from reprolib.training.translation.task import TranslationTask
+
+    return TranslationTask(e, fabric, nothing)
+
+
+def plain_network(case: Case) -> nn.Module:
+    """A system's network in the contiguous layout, with torchvision's deformable convolution where it has any."""
+    operator = {"operator": "torchvision"} if case.system == "aecrnet" else {}
+    return models.get(case.system).build(**case.network, **operator)
+
+
+def random_batch(case: Case, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Two batches of pictures, in the range of the system's task."""
+    generator = torch.Generator().manual_seed(1)
+    pictures = torch.rand(2, case.batch, 3, case.crop, case.crop, generator=generator)
+    if models.get(case.system).task == "translation":
+        pictures = pictures * 2 - 1
+    first, second = pictures.to(device)
+    return first, second
+
+
+def _layout(network: nn.Module) -> str:
+    """That of most weights that can have either."""
+    maps = [p for p in network.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
+    last = sum(p.is_contiguous(memory_format=torch.channels_last) for p in maps)
+    return "channels_last" if 2 * last > len(maps) else "contiguous"

@@ -1,0 +1,72 @@
+"""What was promised of the steps, whether it is met, and what bounds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CLOSE = 0.6
+"""Share of a ceiling from which it is called the bound."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A promise about a number of a measured configuration."""
+
+    measure: str
+    """Key of the configuration: speedup, memory_ratio, rate_cost or convolution_share."""
+    limit: float
+    at_least: bool
+    """Otherwise at most."""
+    systems: tuple[str, ...]
+    device: str
+    """Type: cpu or cuda."""
+    task: str = "train"
+    precision: str | None = None
+    """None is every one."""
+
+    def fits(self, row: Mapping[str, Any]) -> bool:
+        """Whether it speaks of this configuration."""
+        return (row["system"] in self.systems and row["device_type"] == self.device and row["task"] == self.task
+                and self.precision in (None, row["precision"]) and row.get(self.measure) is not None)
+
+
+TARGETS = (
+    Target("speedup", 2.5, True, ("aecrnet",), "cpu", precision="32-true"),
+    Target("rate_cost", 1.15, False, ("aecrnet",), "cpu", precision="32-true"),
+    Target("speedup", 1.4, True, ("cut",), "cpu", precision="32-true"),
+    Target("speedup", 1.5, True, ("aecrnet",), "cpu", task="evaluate", precision="32-true"),
+    Target("speedup", 3.0, True, ("aecrnet",), "cuda", precision="bf16-mixed"),
+    Target("speedup", 2.0, True, ("cut",), "cuda", precision="bf16-mixed"),
+    Target("memory_ratio", 0.6, False, ("aecrnet", "cut"), "cuda", precision="bf16-mixed"),
+    Target("convolution_share", 0.45, True, ("aecrnet",), "cuda", precision="bf16-mixed"),
+)
+
+
+def verdicts(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every target that speaks of a configuration: met, or missed by how much and what bounds it."""
+    found = []
+    for target in TARGETS:
+        if not target.fits(row):
+            continue
+        value = row[target.measure]
+        met = value >= target.limit if target.at_least else value <= target.limit
+        found.append({"measure": target.measure, "target": f"{'>=' if target.at_least else '<='} {target.limit:g}",
+                      "value": value, "met": met, "missed_by": 0.0 if met else round(abs(value / target.limit - 1), 3),
+                      "bound": "" if met else bound(row)})
+    return found
+
+
+def bound(row: Mapping[str, Any]) -> str:
+    """What keeps a step from being faster, in words."""
+    products, copies = row["share_of_ceiling"], row["share_of_copy_ceiling"]
+    work = "convolutions and matrix products"
+    if products >= CLOSE and products >= copies:
+        first = f"{work}: they fill {products:.0%} of the measured ceiling of matrix products"
+    elif copies >= CLOSE:
+        first = f"memory: operators touch {copies:.0%} of the bytes that a copy moves in this time"
+    else:
+        first = f"no ceiling: {products:.0%} of that of matrix products, {copies:.0%} of that of copies"
+    return f"{first}; with all of the first ceiling the step would be {row['speedup_at_ceiling']:.2f} times as fast " \
+           "as the reference"
