@@ -326,7 +326,12 @@ def report_protocols(profile: Profile = None) -> None:
 
 @report_app.command("notebook")
 def report_notebook(name: str, profile: Profile = None) -> None:
-    """Execute one notebook into results/<profile>/notebooks."""
+    """Execute one notebook into results/<profile>/notebooks; bench, of no profile, into results/bench."""
+    if name == "bench":
+        from reprolib.report.bench import write_notebook
+
+        print(write_notebook())
+        return
     from reprolib.experiment import active_profile
     from reprolib.report.stages import run_notebook
 

@@ -36,7 +36,8 @@ class Case:
     """'train': one optimisation step; 'evaluate': one whole picture."""
     precision: str = "32-true"
     batch: int = 8
-    crop: int = 64
+    crop: int | None = 64
+    """None for whole pictures."""
     network: Mapping[str, Any] = field(default_factory=dict)
     """Options of the network that differ from its published size."""
     rate: str = "1:1"
@@ -49,7 +50,7 @@ class Case:
         dehazing = models.get(self.system).task == "dehazing"
         contrast = Contrast(weight=BETA, rate=self.rate) if dehazing else None
         return Experiment(name="bench", profile="bench", system=self.system, dataset="random", network=self.network,
-                          contrast=contrast, batch=self.batch, crop=self.crop, precision=self.precision)
+                          contrast=contrast, batch=self.batch, crop=self.crop or 0, precision=self.precision)
 
 
 SIZES = {("dehazing", "cpu"): (8, 64), ("dehazing", "cuda"): (16, 240),
@@ -65,14 +66,15 @@ def cases(system: str, task: str = "train", precisions: Sequence[str] | None = N
     Without precisions: both where bf16 is fast, only float32 where the processor has no units for it.
     """
     device = Fabric(accelerator=accelerator, devices=1).device.type
-    usual_batch, usual_crop = SIZES[models.get(system).task, device]
+    if task == "train":
+        usual_batch, usual_crop = SIZES[models.get(system).task, device]
+        batch, crop = batch or usual_batch, crop or usual_crop
+    else:
+        batch, crop = 1, None  # whole pictures come one by one
     if not precisions:
         precisions = ["32-true", "bf16-mixed"] if device == "cuda" or "amx_bf16" in cpu_name() else ["32-true"]
-    if task == "evaluate":
-        batch, crop = 1, None  # whole pictures, one by one
     network = {} if width is None else {"width": width}
-    return [Case(system, task, precision, batch or usual_batch, crop or usual_crop, network, rate, accelerator)
-            for precision in precisions]
+    return [Case(system, task, precision, batch, crop, network, rate, accelerator) for precision in precisions]
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ def plain_network(case: Case) -> nn.Module:
 def random_batch(case: Case, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Two batches of pictures, in the range of the system's task."""
     generator = torch.Generator().manual_seed(1)
+    assert case.crop is not None
     pictures = torch.rand(2, case.batch, 3, case.crop, case.crop, generator=generator)
     if models.get(case.system).task == "translation":
         pictures = pictures * 2 - 1

@@ -59,7 +59,7 @@ def convolution_rate(step: Callable[[], object], device: torch.device) -> float:
     counter = FlopCounterMode(display=False)
     with counter:
         step()
-    counts = counter.get_flop_counts()["Global"]
+    counts = counter.get_flop_counts().get("Global", {})
     flops = sum(count for operator, count in counts.items() if "convolution" in str(operator))
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as record:

@@ -1,0 +1,74 @@
+"""Tables and the figure of `reprolib bench`, drawn from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reprolib.bench.run import FOLDER
+from reprolib.bench.targets import TARGETS
+from reprolib.report.notebooks import execute
+
+GIB = 2**30
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """A configuration in a line, the machine left out."""
+    size = "whole picture" if row["task"] == "evaluate" else f"batch {row['batch']}, {row['crop']}x{row['crop']}"
+    network = ", ".join(f"{k} {v}" for k, v in row["network"].items()) or "full size"
+    rate = "" if row["rate"] == "1:1" else f", rate {row['rate']}"
+    return f"{row['system']}, {size}, {network}{rate}, {row['precision']}"
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Times, memory and shares of the ceilings."""
+    return pd.DataFrame([{
+        "device": row["device"], "configuration": label(row), "layout": row["layout"],
+        "s": round(row["step_seconds"], 4), "plain s": round(row["reference_seconds"], 4),
+        "faster": f"{row['speedup']:.2f} ({row['speedup_quartiles'][0]:.2f} to {row['speedup_quartiles'][1]:.2f})",
+        "GiB": round(row["peak_memory"] / GIB, 2), "plain GiB": round(row["reference_memory"] / GIB, 2),
+        "memory": round(row["memory_ratio"], 2), "GMACs": round(row["macs"] / 1e9, 2),
+        "of products": f"{row['share_of_ceiling']:.0%}", "of copies": f"{row['share_of_copy_ceiling']:.0%}",
+        "date": row["date"], "torch": row["torch"],
+    } for row in rows])
+
+
+def targets(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Every target that speaks of a row."""
+    return pd.DataFrame([{
+        "device": row["device"], "configuration": label(row), "measure": v["measure"], "target": v["target"],
+        "value": round(v["value"], 3),
+        "verdict": "met" if v["met"] else f"missed by {v['missed_by']:.0%}", "bound by": v["bound"],
+    } for row in rows for v in row["targets"]], columns=["device", "configuration", "measure", "target", "value",
+                                                         "verdict", "bound by"])
+
+
+def ratios(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """How many times as fast as the plain way: median, quartiles and target of each row."""
+    figure = Figure(figsize=(9, 1.2 + 0.45 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(rows):
+        low, high = row["speedup_quartiles"]
+        axes.barh(place, row["speedup"], color="tab:blue", alpha=0.6)
+        axes.plot([low, high], [place, place], color="black")
+        for target in (t for t in TARGETS if t.measure == "speedup" and t.fits(row)):
+            axes.plot(target.limit, place, marker="|", markersize=18, color="tab:red")
+    axes.axvline(1, color="grey", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [f"{label(row)}\n{row['device']}" for row in rows], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("times as fast as the plain way (red: target)")
+    return figure
+
+
+def write_notebook(root: Path = Path()) -> Path:
+    """Execute notebooks/bench.ipynb into results/bench.
+
+    It belongs to no profile and is no stage of the pipeline, because every machine has other numbers.
+    """
+    output = root / FOLDER / "bench.ipynb"
+    execute(root / "notebooks" / "bench.ipynb", output, {})
+    return output

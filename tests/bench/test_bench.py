@@ -1,0 +1,123 @@
+"""The command's rows and files, the order of turns, what is counted, and the verdicts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from reprolib import cli
+from reprolib.bench import measure
+from reprolib.bench.case import Case, cases, open_way
+from reprolib.bench.run import file_name, keep, read
+from reprolib.bench.targets import TARGETS, verdicts
+from reprolib.bench.work import convolution_rate, work_of
+from reprolib.errors import UserError
+from reprolib.report import bench as drawn
+
+KEYS = {"system", "device", "precision", "step_seconds", "reference_seconds", "speedup", "peak_memory",
+        "reference_memory", "memory_ratio", "macs", "share_of_ceiling"}
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    settings = {"system": "aecrnet", "task": "train", "device": "CPU x, 2 threads", "device_type": "cpu",
+                "precision": "32-true", "layout": "channels_last", "version": "1.0", "batch": 8, "crop": 64,
+                "network": {"width": 16}, "rate": "1:1", "speedup": 2.6, "rate_cost": None, "memory_ratio": 0.5,
+                "share_of_ceiling": 0.7, "share_of_copy_ceiling": 0.2, "speedup_at_ceiling": 3.7}
+    return {**settings, **changes}
+
+
+@pytest.mark.parametrize(("words", "task"), [
+    (("cut", "--batch", "1", "--crop", "64", "--width", "4"), "train"),
+    (("aodnet", "--task", "evaluate"), "evaluate"),
+])
+def test_command_prints_what_others_read(words: tuple[str, ...], task: str, tmp_path: Path,
+                                         monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*words, "--accelerator", "cpu", "--precision", "32-true", "--repeats", "2", "--json"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["reprolib", "bench", *arguments])
+    cli.app(standalone_mode=False)
+    (found,) = json.loads(capsys.readouterr().out)
+    assert set(found) >= KEYS and found["task"] == task and found["system"] == words[0]
+    assert found["step_seconds"] > 0 and found["reference_seconds"] > 0 and found["macs"] > 0
+    assert 0 < found["share_of_ceiling"] < 1.5 and found["repeats"] == 2 and found["peak_memory"] > 0
+    assert read() == [found]
+
+
+def test_a_row_replaces_that_of_the_same_configuration(tmp_path: Path) -> None:
+    keep([row(), row(network={})], tmp_path)
+    (path,) = keep([row(speedup=3.0)], tmp_path)
+    assert path.name == "aecrnet_1.0_cpu-x-2-threads_32-true_channels-last.json"
+    assert sorted(r["speedup"] for r in read(tmp_path)) == [2.6, 3.0]
+    assert file_name(row(precision="bf16-mixed")) != path.stem
+
+
+def test_ways_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "WARMUP", 0)
+    order: list[str] = []
+    seconds = measure.interleaved({name: lambda n=name: order.append(n) for name in "ab"}, torch.device("cpu"), 3)
+    assert "".join(order) == "ab" "ba" "ab" and {len(times) for times in seconds.values()} == {3}
+    assert measure.ratios([2.0, 4.0, 9.0], [1.0, 2.0, 3.0]) == measure.Spread(2.0, 2.0, 2.5)
+
+
+def test_work_by_closed_form() -> None:
+    """Forward, gradient of the weights and of the input: three times the multiply-accumulates of the layer."""
+    layer = nn.Conv2d(4, 8, 3, padding=1, bias=False)
+    x = torch.rand(2, 4, 10, 12, requires_grad=True)
+
+    def step() -> None:
+        layer(x).sum().backward()
+
+    work = work_of(step)
+    forward = 2 * 120 * 4 * 8 * 9
+    assert work.macs == 3 * forward
+    maps, weights = 4 * 2 * 120 * (4 + 8), 4 * 4 * 8 * 9
+    assert work.bytes >= 2 * (maps + weights)
+    assert convolution_rate(step, torch.device("cpu")) > 0
+    assert convolution_rate(lambda: x.detach() + 1, torch.device("cpu")) == 0.0
+
+
+def test_verdicts() -> None:
+    """Of the targets, those that speak of the row; a miss says by how much, and names the nearest ceiling."""
+    (met,) = verdicts(row())
+    assert met["met"] and met["missed_by"] == 0 and met["bound"] == ""
+    speed, rate = verdicts(row(speedup=2.0, rate="1:10", rate_cost=1.10))
+    assert (speed["met"], speed["missed_by"]) == (False, 0.2) and rate["met"]
+    assert "70%" in speed["bound"] and "3.70 times" in speed["bound"]
+    assert "copy moves" in verdicts(row(speedup=1.0, share_of_copy_ceiling=0.9))[0]["bound"]
+    assert "no ceiling" in verdicts(row(speedup=1.0, share_of_ceiling=0.1))[0]["bound"]
+    assert verdicts(row(system="ffanet")) == []
+    on_gpu = row(device_type="cuda", precision="bf16-mixed", convolution_share=0.5)
+    assert {v["measure"] for v in verdicts(on_gpu)} == {t.measure for t in TARGETS} - {"rate_cost"}
+
+
+def test_tables_and_figure(tmp_path: Path) -> None:
+    """A row of each kind goes through; the table of targets has its columns without any row."""
+    full = row(step_seconds=1.0, reference_seconds=2.6, speedup_quartiles=[2.5, 2.7], peak_memory=2**30,
+               reference_memory=2**31, macs=10**9, date="2026-01-01", torch="2.14")
+    rows = [{**r, "targets": verdicts(r)} for r in (full, {**full, "task": "evaluate", "crop": None, "speedup": 1.2})]
+    assert list(drawn.table(rows)["faster"]) == ["2.60 (2.50 to 2.70)", "1.20 (2.50 to 2.70)"]
+    assert list(drawn.targets(rows)["verdict"]) == ["met", "missed by 20%"]
+    assert len(drawn.targets([])) == 0 and "bound by" in drawn.targets([])
+    assert len(drawn.ratios(rows).axes[0].patches) == 2
+
+
+def test_what_cannot_be_timed() -> None:
+    with pytest.raises(UserError, match="unknown task"):
+        open_way(Case("aecrnet", task="dance"), "ours")
+    with pytest.raises(UserError, match="no network"):
+        open_way(Case("dcp"), "ours")
+    with pytest.raises(UserError, match="no plain step of 'munit'"):
+        open_way(Case("munit", accelerator="cpu"), "reference")
+
+
+def test_default_sizes() -> None:
+    (small,) = cases("cut", precisions=["32-true"], accelerator="cpu")
+    assert (small.batch, small.crop, dict(small.network)) == (1, 128, {})
+    (picture,) = cases("aecrnet", "evaluate", ["32-true"], accelerator="cpu", width=16)
+    assert (picture.batch, picture.network["width"]) == (1, 16)
