@@ -86,13 +86,16 @@ def test_verdicts() -> None:
     """Of the targets, those that speak of the row; a miss says by how much, and names the nearest ceiling."""
     (met,) = verdicts(row())
     assert met["met"] and met["missed_by"] == 0 and met["bound"] == ""
-    speed, rate = verdicts(row(speedup=2.0, rate="1:10", rate_cost=1.10))
-    assert (speed["met"], speed["missed_by"]) == (False, 0.2) and rate["met"]
+    (speed,) = verdicts(row(speedup=2.0))
+    assert (speed["met"], speed["missed_by"]) == (False, 0.2)
+    (rate,) = verdicts(row(speedup=5.0, batch=10, rate="1:10", rate_cost=1.10))
+    assert rate["measure"] == "rate_cost" and rate["met"]
     assert "70%" in speed["bound"] and "3.70 times" in speed["bound"]
     assert "copy moves" in verdicts(row(speedup=1.0, share_of_copy_ceiling=0.9))[0]["bound"]
     assert "no ceiling" in verdicts(row(speedup=1.0, share_of_ceiling=0.1))[0]["bound"]
-    assert verdicts(row(system="ffanet")) == []
-    on_gpu = row(device_type="cuda", precision="bf16-mixed", convolution_share=0.5)
+    assert verdicts(row(system="ffanet")) == [] == verdicts(row(crop=32))
+    on_gpu = row(device_type="cuda", precision="bf16-mixed", convolution_share=0.5,
+                 batch=16, crop=240)
     assert {v["measure"] for v in verdicts(on_gpu)} == {t.measure for t in TARGETS} - {"rate_cost"}
 
 
