@@ -7,7 +7,7 @@ from pathlib import Path
 from reprolib import models
 from reprolib.data.images import list_images, read_rgb, write_png
 from reprolib.errors import UserError
-from reprolib.evaluation.networks import CHECKPOINT, load_network
+from reprolib.evaluation.networks import CHECKPOINT, device, load_network
 from reprolib.experiment import active_profile, experiments
 from reprolib.inference import restore, to_uint8, translate
 from reprolib.progress import track
@@ -34,7 +34,7 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
         raise UserError(f"'{name}' is a system of {system.task}", fix=f"choose from {', '.join(models.names(task))}")
     if weights is None and system.trained:
         weights = trained(name, profile or active_profile())
-    network = load_network(system, weights)
+    network = load_network(system, weights).to(device())
     single = not source.is_dir()
     if single and output.suffix.lower() != ".png" and not output.is_dir():
         raise UserError("the output of one picture is a PNG", where=output, fix="give a name that ends in .png")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,9 @@ app.add_typer(data_app, name="data")
 app.add_typer(report_app, name="report")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Targets = Annotated[list[str], typer.Argument(
+    metavar="TARGET...", help="Experiments of the profile, or systems: --dataset, or all in the profile.")]
+Jobs = Annotated[int | None, typer.Option(help="Runs side by side on a CPU, one thread each; by default up to 4.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="Profile; by default the one in params.yaml.")]
 
 
@@ -38,7 +42,7 @@ def systems(as_json: Json = False) -> None:
 
 @app.command()
 def train(
-    target: Annotated[str, typer.Argument(help="System (with --dataset) or experiment of the profile.")],
+    targets: Targets,
     dataset: Annotated[str | None, typer.Option(help="Dataset to train on.")] = None,
     profile: Profile = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
@@ -52,17 +56,24 @@ def train(
     recipe: Annotated[str | None, typer.Option(help="common (the profile's) or published (the authors').")] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[int, typer.Option(help="Processes that load batches.")] = 0,
+    jobs: Jobs = None,
 ) -> None:
-    """Train one experiment; killed at any moment, --resume goes on to the same result."""
+    """Train experiments; killed at any moment, --resume goes on to the same result."""
     from reprolib import models
-    from reprolib.experiment import active_profile, find
+    from reprolib.code import preload, training_entries
+    from reprolib.experiment import active_profile, select
+    from reprolib.jobs import side_by_side
+    from reprolib.training.run import forget
     from reprolib.training.run import train as run
 
-    chosen = find(profile or active_profile(), target, dataset, seed=seed, steps=steps, batch=batch, crop=crop,
-                  learning_rate=learning_rate, precision=precision, recipe=recipe)
-    at = run(chosen, resume=resume, data_root=root, accelerator=accelerator, workers=workers)
-    score = f"{at.best:.2f} dB" if models.get(chosen.system).task == "dehazing" else f"distance {-at.best:.2f}"
-    print(f"{chosen.id}: best validation {score} at step {at.best_step} of {at.step}; {chosen.folder()}")
+    chosen = select(profile or active_profile(), targets, dataset, seed=seed, steps=steps, batch=batch, crop=crop,
+                    learning_rate=learning_rate, precision=precision, recipe=recipe)
+    preload(name for e in chosen for name in training_entries(e))
+    work = partial(run, resume=resume, data_root=root, accelerator=accelerator, workers=workers, keep_state=True)
+    for e, at in zip(chosen, side_by_side(work, chosen, jobs, accelerator), strict=True):
+        score = f"{at.best:.2f} dB" if models.get(e.system).task == "dehazing" else f"distance {-at.best:.2f}"
+        print(f"{e.id}: best validation {score} at step {at.best_step} of {at.step}; {e.folder()}")
+        forget(e)
 
 
 @app.command("train-segmenter")
@@ -82,7 +93,7 @@ def train_segmenter(
 
 @app.command()
 def evaluate(
-    target: Annotated[str, typer.Argument(help="System (with --dataset) or experiment of the profile.")],
+    targets: Targets,
     dataset: Annotated[str | None, typer.Option(help="Dataset to measure on.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights: ours or the published checkpoint.")] = None,
@@ -95,20 +106,27 @@ def evaluate(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the scores of published weights as records.")] = False,
     profile: Profile = None,
     seed: Annotated[int, typer.Option(help="Seed of the experiment.")] = 0,
+    jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
     """Measure a system on a dataset, or an experiment of the profile (which writes its records)."""
     from reprolib import models
-    from reprolib.experiment import active_profile, find
+    from reprolib.experiment import active_profile, find, select
 
     if dataset is None:
+        from reprolib.code import evaluation_entries, preload
         from reprolib.evaluation.run import evaluate_experiment
+        from reprolib.jobs import side_by_side
 
-        records = evaluate_experiment(find(profile or active_profile(), target, seed=seed))
+        chosen = select(profile or active_profile(), targets, seed=seed)
+        preload(name for e in chosen for name in evaluation_entries(e))
         rows = [{"experiment": r.experiment, "metric": r.metric, "value": r.value, "input": r.input_value, "n": r.n}
-                for r in records]
+                for records in side_by_side(evaluate_experiment, chosen, jobs) for r in records]
         _show(rows, as_json, ("experiment", "metric", "value", "input", "n"))
         return
+    target, *more = targets
+    if more:
+        raise UserError("one system at a time is measured on a given dataset", fix=f"leave out {', '.join(more)}")
     system = models.get(target)
     if keep and weights is None and system.trained:
         raise UserError("only scores of given weights are kept", fix="add --weights FILE, or leave --keep out")
@@ -226,12 +244,13 @@ def check(profile: Profile = None) -> None:
 def calibrate(
     profile: Profile = None,
     seeds: Annotated[int, typer.Option(help="How many seeds, 0 included.")] = 3,
+    jobs: Jobs = None,
 ) -> None:
     """Train and measure the profile with several seeds and record the expected results and their tolerances."""
     from reprolib.calibration import calibrate as run
     from reprolib.experiment import active_profile
 
-    print(run(profile or active_profile(), seeds))
+    print(run(profile or active_profile(), seeds, jobs))
 
 
 @app.command()
@@ -362,6 +381,15 @@ def report_pictures(
     from reprolib.report.stages import run_pictures
 
     run_pictures(dataset, system, output, root, count)
+
+
+@report_app.command("times")
+def report_times(profile: Profile = None) -> None:
+    """Run `dvc repro` and keep how long each stage took, if all of them ran (results/<profile>/times.json)."""
+    from reprolib.experiment import active_profile
+    from reprolib.report.times import watch
+
+    print(f"{watch(profile or active_profile())} stages ran")
 
 
 @report_app.command("summary")

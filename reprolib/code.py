@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from importlib import import_module
+
 from reprolib import models
 from reprolib.experiment import Experiment
 from reprolib.provenance import code_hash
@@ -26,6 +29,12 @@ def evaluation_entries(experiment: Experiment) -> list[str]:
     """Dotted modules at which the code of a measurement starts."""
     task = models.get(experiment.system).task
     return ["reprolib.evaluation.run", EVALUATION[task], models.module_of(experiment.system)]
+
+
+def preload(entries: Iterable[str]) -> None:
+    """Import modules now, before this process is copied and each copy would have to."""
+    for name in dict.fromkeys(entries):
+        import_module(name)
 
 
 def training_hash(experiment: Experiment) -> str:

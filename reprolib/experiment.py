@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -182,6 +182,21 @@ def find(profile: str, target: str, dataset: str | None = None, root: Path = Pat
         raise unknown("system or experiment", target, [*models.names(), *named])
     settings |= {k: v for k, v in changes.items() if v is not None}
     return _build(profile, target, content, settings)
+
+
+def select(profile: str, targets: Iterable[str], dataset: str | None = None, root: Path = Path(),
+           **changes: Any) -> list[Experiment]:
+    """The experiments that `targets` name: as `find`, or all of a system's in the profile where no dataset is given.
+
+    Raises:
+        UserError: as `find`; a system without experiments in the profile counts as one without a dataset.
+    """
+    named = read_profile(profile, root)["experiments"]
+    names: list[str] = []
+    for target in targets:
+        of_system = [name for name, settings in named.items() if settings["system"] == target]
+        names += of_system if dataset is None and target not in named and of_system else [target]
+    return [find(profile, name, dataset, root, **changes) for name in dict.fromkeys(names)]
 
 
 def _build(profile: str, name: str, content: Mapping[str, Any], settings: dict[str, Any]) -> Experiment:

@@ -1,7 +1,8 @@
 """dvc.yaml, written from a profile and the import graph.
 
 Each stage depends on exactly the modules that it runs, found in the source (`provenance.modules`), on its own part of
-the profile and on what earlier stages made. So a change re-runs what it can affect and nothing else.
+the profile and on what earlier stages made. So a change re-runs what it can affect and nothing else. All experiments
+of a system share a stage, which runs them side by side (`reprolib.jobs`).
 """
 
 from __future__ import annotations
@@ -35,37 +36,39 @@ def build(profile: str, root: Path = Path()) -> dict[str, Any]:
         stages[f"prepare-{name}"] = _entry(f"reprolib data prepare {name}", deps, outs=[f"data/{name}"])
     for dataset in sorted({e.measured_on for e in runs if _is_labelled(e)}):
         stages[f"{profile}-segmenter-{dataset}"] = _segmenter(profile, dataset)
-    for e in runs:
-        if models.get(e.system).trained:
-            stages[f"{profile}-train-{e.name}"] = _train(e, root)
-        stages[f"{profile}-evaluate-{e.name}"] = _evaluate(e, root)
+    for system in dict.fromkeys(e.system for e in runs):
+        group = [e for e in runs if e.system == system]
+        if models.get(system).trained:
+            stages[f"{profile}-train-{system}"] = _train(profile, system, group, root)
+        stages[f"{profile}-evaluate-{system}"] = _evaluate(profile, system, group, root)
     return {"stages": stages | _reports(profile, runs, root)}
 
 
-def _train(e: Experiment, root: Path) -> Entry:
-    deps = [*code(*training_entries(e)), *_data(e.dataset)]
-    perceptual = any(name in e.loss for name in ("perceptual", "distillation"))
-    if (e.contrast and e.contrast.features == "vgg16") or perceptual or _is_judged_by_vgg16(e):
+def _train(profile: str, system: str, group: list[Experiment], root: Path) -> Entry:
+    deps = [*code(*(name for e in group for name in training_entries(e))),
+            *(p for e in group for p in _data(e.dataset))]
+    if any(map(_trains_with_vgg16, group)):
         deps.append(VGG16)
     # Kept while the stage runs again: an unfinished run goes on, and its best weights so far must still be there.
-    return _entry(f"reprolib train {e.name} --profile {e.profile} --resume", deps, params=_params(e, root),
-                  kept=[f"checkpoints/{e.profile}/{e.name}"], small=[f"results/{e.profile}/cost/{e.name}.json"])
+    return _entry(f"reprolib train {system} --profile {profile} --resume", deps, params=_params(group, root),
+                  kept=[f"checkpoints/{profile}/{e.name}" for e in group],
+                  small=[f"results/{profile}/cost/{e.name}.json" for e in group])
 
 
-def _evaluate(e: Experiment, root: Path) -> Entry:
-    deps = [*code(*evaluation_entries(e)), *_data(e.measured_on)]
-    if models.get(e.system).trained:
-        deps.append(f"checkpoints/{e.profile}/{e.name}")
-    if _is_judged_by_vgg16(e):
+def _evaluate(profile: str, system: str, group: list[Experiment], root: Path) -> Entry:
+    deps = [*code(*(name for e in group for name in evaluation_entries(e))),
+            *(p for e in group for p in _data(e.measured_on))]
+    if models.get(system).trained:
+        deps += [f"checkpoints/{profile}/{e.name}" for e in group]
+    if any(map(_is_judged_by_vgg16, group)):
         deps.append(VGG16)
-    if _is_labelled(e):
-        deps.append(f"checkpoints/{e.profile}/segmenter-{e.measured_on}")
-    results = f"results/{e.profile}"
-    small = [f"{results}/records/{e.name}.json"]
-    if models.get(e.system).task == "dehazing":
-        small.append(f"{results}/images/{e.name}.csv")
-    return _entry(f"reprolib evaluate {e.name} --profile {e.profile}", deps, params=_params(e, root),
-                  outs=[f"outputs/{e.profile}/{e.name}"], small=small)
+    deps += [f"checkpoints/{profile}/segmenter-{e.measured_on}" for e in group if _is_labelled(e)]
+    results = f"results/{profile}"
+    small = [f"{results}/records/{e.name}.json" for e in group]
+    if models.get(system).task == "dehazing":
+        small += [f"{results}/images/{e.name}.csv" for e in group]
+    return _entry(f"reprolib evaluate {system} --profile {profile}", deps, params=_params(group, root),
+                  outs=[f"outputs/{profile}/{e.name}" for e in group], small=small)
 
 
 def _segmenter(profile: str, dataset: str) -> Entry:
@@ -73,7 +76,8 @@ def _segmenter(profile: str, dataset: str) -> Entry:
     return _entry(f"reprolib train-segmenter {dataset} --profile {profile}",
                   [*code("reprolib.training.segmentation"), *_data(dataset)],
                   params=[{f"profiles/{profile}.yaml": ["segmenter"]}],
-                  kept=[f"checkpoints/{profile}/segmenter-{dataset}"])
+                  kept=[f"checkpoints/{profile}/segmenter-{dataset}"],
+                  small=[f"results/{profile}/cost/segmenter-{dataset}.json"])
 
 
 def _reports(profile: str, runs: list[Experiment], root: Path) -> dict[str, Entry]:
@@ -138,6 +142,11 @@ def _lists() -> list[str]:
     return sorted(f"reprolib/data/{path.name}" for path in (PACKAGE / "data").glob("*.yaml"))
 
 
+def _trains_with_vgg16(e: Experiment) -> bool:
+    perceptual = any(name in e.loss for name in ("perceptual", "distillation"))
+    return (e.contrast is not None and e.contrast.features == "vgg16") or perceptual or _is_judged_by_vgg16(e)
+
+
 def _is_judged_by_vgg16(e: Experiment) -> bool:
     return models.get(e.system).task == "translation" and e.distance == "vgg16"
 
@@ -147,12 +156,13 @@ def _is_labelled(e: Experiment) -> bool:
     return models.get(e.system).task == "translation" and get_dataset(e.measured_on).column == "cityscapes"
 
 
-def _params(e: Experiment, root: Path) -> list[dict[str, list[str]]]:
-    """The parts of the profile that an experiment is merged from."""
-    keys = ["defaults", f"experiments.{e.name}"]
-    if e.system in (read_profile(e.profile, root).get("systems") or {}):
-        keys.append(f"systems.{e.system}")
-    return [{f"profiles/{e.profile}.yaml": keys}]
+def _params(group: list[Experiment], root: Path) -> list[dict[str, list[str]]]:
+    """The parts of the profile that a system's experiments are merged from."""
+    profile, system = group[0].profile, group[0].system
+    keys = ["defaults", *(f"experiments.{e.name}" for e in group)]
+    if system in (read_profile(profile, root).get("systems") or {}):
+        keys.append(f"systems.{system}")
+    return [{f"profiles/{profile}.yaml": keys}]
 
 
 def _entry(cmd: str, deps: list[str], *, outs: list[str] | None = None, kept: list[str] | None = None,

@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import scipy.io
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save
@@ -169,6 +168,8 @@ def _shortened(names: list[str]) -> str:
 
 
 def _read_mat(path: Path) -> dict[str, Tensor]:
+    import scipy.io  # slow to load, and one system's file alone is of this kind
+
     arrays = scipy.io.loadmat(str(path))
     return {
         name: torch.from_numpy(array.astype("float32"))

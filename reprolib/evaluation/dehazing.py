@@ -16,7 +16,7 @@ from reprolib import models
 from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, open_split
 from reprolib.data.registry import get_dataset
-from reprolib.evaluation.networks import CHECKPOINT, load_network
+from reprolib.evaluation.networks import CHECKPOINT, device, load_network
 from reprolib.evaluation.run import common_fields
 from reprolib.experiment import Experiment
 from reprolib.files import write_text
@@ -42,9 +42,9 @@ class Measured:
 
 
 def measure_pairs(network: nn.Module, multiple: int, pairs: PairedFolder, protocol: str = "aecr",
-                  pictures: Path | None = None) -> Iterator[Measured]:
-    """Restore and score every pair; saves 8-bit pictures where a folder is given."""
-    for pair in track(pairs, f"evaluating on {len(pairs)} pictures"):
+                  pictures: Path | None = None, name: str = "evaluating") -> Iterator[Measured]:
+    """Restore and score every pair; saves 8-bit pictures where a folder is given. `name` stands beside the bar."""
+    for pair in track(pairs, name):
         restored = restore(network, pair.hazy, multiple)
         clear, hazy = pair.clear / 255.0, pair.hazy / 255.0
         ours, before = measure(restored, clear, protocol), measure(hazy, clear, protocol)
@@ -60,7 +60,7 @@ def evaluate(system_name: str, dataset: str, *, weights: Path | None = None, dat
     """Scores of a system with given weights on a dataset: means over images, with the hazy input's beside them."""
     system = models.get(system_name)
     pairs = open_split(dataset, split, root=data_root, limit=limit)
-    network = load_network(system, weights, **options)
+    network = load_network(system, weights, **options).to(device())
     rows = list(measure_pairs(network, system.multiple, pairs, protocol, pictures))
     collapsed = [r.image for r in rows if r.collapsed]
     columns = ("psnr", "ssim", "hazy_psnr", "hazy_ssim")
@@ -76,9 +76,9 @@ def measure_experiment(experiment: Experiment, root: Path, kept: Path | None) ->
     system = models.get(experiment.system)
     pairs = open_split(experiment.measured_on, "test")
     weights = experiment.folder(root) / CHECKPOINT if system.trained else None
-    network = load_network(system, weights, **experiment.network)
+    network = load_network(system, weights, **experiment.network).to(device())
     pictures = None if kept else root / "outputs" / experiment.profile / experiment.id
-    rows = list(measure_pairs(network, system.multiple, pairs, "aecr", pictures))
+    rows = list(measure_pairs(network, system.multiple, pairs, "aecr", pictures, experiment.id))
     common = {
         **common_fields(experiment, models.count_parameters(network)), "protocol": "aecr", "n": len(rows),
         "checkpoint": "last" if system.trained else "none", "data_hash": pairs.pixel_hash(),

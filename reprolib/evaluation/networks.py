@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from reprolib import models
@@ -17,6 +18,11 @@ CHECKPOINT = "last.safetensors"
 What is best on a handful of validation pictures is kept beside it, but a term that joins late (contrast, in short
 runs) or a GAN would be judged by when it looked best, not by what it does. None is ever chosen on test pictures.
 """
+
+
+def device() -> torch.device:
+    """Where networks are measured: a GPU if there is one (CUDA_VISIBLE_DEVICES= hides it)."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def load_network(system: models.System, weights: Path | None, parts: tuple[str, ...] = (), **options: Any) -> nn.Module:

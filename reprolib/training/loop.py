@@ -19,9 +19,6 @@ from typing import Any, Protocol
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Task as BarTask
-from rich.text import Text
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
@@ -29,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from reprolib.errors import UserError, unknown
 from reprolib.experiment import Experiment, Schedule
 from reprolib.files import write_atomically, write_text
+from reprolib.progress import line
 from reprolib.weights import save_weights
 
 LOG_ROWS = 500
@@ -105,7 +103,8 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
     Args:
         task: networks, optimisers and one step.
         batches: `batches[step]` is the batch of that step.
-        state: file of the resumable state; written atomically every `save_every` steps, removed at the end.
+        state: file of the resumable state; written atomically every `save_every` steps and at the end, so that
+            nothing is trained again if what comes after the last step is cut off.
         keep: folder that receives last.safetensors, best.safetensors and log.csv.
         code: hash of the code; a state of other code or another experiment is put aside, and training starts anew.
 
@@ -121,8 +120,7 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
     every = max(1, experiment.steps // LOG_ROWS)
     careful = 1 if fabric.device.type == "cpu" else every
     started, before = time.perf_counter(), at.seconds
-    with _progress() as bar:
-        line = bar.add_task(experiment.id, total=experiment.steps, completed=at.step, loss="")
+    with line(experiment.id, experiment.steps, at.step) as update:
         for step, batch in zip(range(at.step, experiment.steps), loader, strict=True):
             _set_rates(task, rates, learning_rate_factor(experiment.schedule, step, experiment.steps))
             batch = fabric.to_device(batch)
@@ -136,7 +134,6 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
                 lr = next(iter(task.optimisers.values())).param_groups[0]["lr"]
                 row = {"step": float(at.step), "lr": lr, **{k: v.item() for k, v in terms.items()}, **task.observe()}
                 at.log.append(row)
-                bar.update(line, loss=f"loss {row['loss']:.4f}")
             if at.step % experiment.validate_every == 0 or last:
                 score = task.validate()
                 if score > at.best:
@@ -144,12 +141,11 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
                     _keep_weights(keep / "best.safetensors", task, experiment)
                 at.log[-1]["validation"] = score
             at.seconds = before + time.perf_counter() - started
-            if saving and not last:
+            if saving:
                 _save(state, task, at, experiment, code)
-            bar.update(line, completed=at.step)
+            update(at.step, f"loss {at.log[-1]['loss']:.4f}")
     _keep_weights(keep / "last.safetensors", task, experiment)
     write_text(keep / "log.csv", _csv(at.log))
-    state.unlink(missing_ok=True)
     return at
 
 
@@ -219,15 +215,3 @@ def _csv(rows: list[dict[str, float]]) -> str:
     writer.writeheader()
     writer.writerows({k: f"{v:.8g}" for k, v in row.items()} for row in rows)
     return text.getvalue()
-
-
-class _Rate(ProgressColumn):
-    """Steps a second."""
-
-    def render(self, task: BarTask) -> Text:
-        return Text(f"{task.speed:.1f} step/s" if task.speed else "")
-
-
-def _progress() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(),
-                    TextColumn("{task.fields[loss]}"), speed_estimate_period=30, console=Console(stderr=True))

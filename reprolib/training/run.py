@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import resource
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch.utils.data import Dataset
 
 from reprolib import models
 from reprolib.code import TRAINING, training_hash
 from reprolib.experiment import Experiment
 from reprolib.files import write_text
 from reprolib.provenance import environment
-from reprolib.training.loop import Progressed, fit
+from reprolib.training.loop import Progressed, Task, fit
 
 
 def state_file(experiment: Experiment, root: Path = Path()) -> Path:
@@ -31,20 +33,39 @@ def cost_file(experiment: Experiment, root: Path = Path()) -> Path:
 
 
 def train(experiment: Experiment, *, resume: bool = False, data_root: Path | None = None, root: Path = Path(),
-          accelerator: str = "auto", workers: int = 0) -> Progressed:
+          accelerator: str = "auto", workers: int = 0, keep_state: bool = False) -> Progressed:
     """Train one experiment; writes checkpoints/, and what it cost (`cost_file`).
+
+    Args:
+        resume: go on where a killed run stopped.
+        keep_state: leave the state of the finished run behind, with which a group of runs that is killed later does
+            not train this one again (`forget`).
 
     Raises:
         UserError: missing data, wrong settings, a loss that is not finite, or a state that belongs to another run.
     """
-    code = training_hash(experiment)
+    module: Any = import_module(TRAINING[models.get(experiment.system).task])
+    at = run(experiment, module.open_run, training_hash(experiment), resume=resume, data_root=data_root, root=root,
+             accelerator=accelerator, workers=workers)
+    if not keep_state:
+        forget(experiment, root)
+    return at
+
+
+def forget(experiment: Experiment, root: Path = Path()) -> None:
+    """Remove the state of a finished run."""
+    state_file(experiment, root).unlink(missing_ok=True)
+
+
+def run(experiment: Experiment, open_run: Callable[[Experiment, Fabric, Path | None], tuple[Task, Dataset]], code: str,
+        *, resume: bool, data_root: Path | None, root: Path, accelerator: str, workers: int) -> Progressed:
+    """Seed, device, loop and cost of a run of any task; `code` is the hash of what it runs."""
     state, keep = state_file(experiment, root), experiment.folder(root)
     if not resume:
         state.unlink(missing_ok=True)
     torch.manual_seed(experiment.seed)
     fabric = Fabric(accelerator=accelerator, devices=1, precision=experiment.precision)  # type: ignore[arg-type]
-    module: Any = import_module(TRAINING[models.get(experiment.system).task])
-    task, batches = module.open_run(experiment, fabric, data_root)
+    task, batches = open_run(experiment, fabric, data_root)
     at = fit(task, batches, experiment, fabric, state, keep, workers=workers, code=code)
     cost = {
         "seconds": round(at.seconds, 1),

@@ -26,7 +26,8 @@ from reprolib.experiment import Experiment, Optimiser, Schedule, read_profile
 from reprolib.metrics.segmentation import resize, segmentation_scores, true_labels
 from reprolib.models.segmentation.drn import DRND22, MULTIPLE, NAME, import_base
 from reprolib.provenance import code_hash
-from reprolib.training.loop import Progressed, Stateful, fit
+from reprolib.training.loop import Progressed, Stateful, Task
+from reprolib.training.run import forget, run
 from reprolib.weights import load_weights
 
 PUBLISHED: Mapping[str, Any] = {
@@ -161,18 +162,19 @@ def train_segmenter(dataset: str, profile: str, settings: Mapping[str, Any] | No
     if settings is None:
         settings = read_profile(profile, root).get("segmenter") or {}
     experiment = segmenter_experiment(dataset, profile, settings)
-    state = root / "runs" / profile / f"{experiment.id}.pt"
-    if not resume:
-        state.unlink(missing_ok=True)
-    torch.manual_seed(experiment.seed)
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=experiment.precision)  # type: ignore[arg-type]
-    batches = LabelledBatches(open_domains(dataset, "train", root=data_root), experiment.network["size"],
-                              experiment.crop, experiment.batch, experiment.steps, experiment.seed)
-    task = SegmentationTask(experiment, fabric, open_domains(dataset, "val", root=data_root))
-    if imagenet is not None:
-        load_weights(task.network.base, imagenet, import_base)
-    return fit(task, batches, experiment, fabric, state, experiment.folder(root), workers=workers,
-               code=code_hash("reprolib.training.segmentation"))
+
+    def open_run(experiment: Experiment, fabric: Fabric, data_root: Path | None) -> tuple[Task, LabelledBatches]:
+        batches = LabelledBatches(open_domains(dataset, "train", root=data_root), experiment.network["size"],
+                                  experiment.crop, experiment.batch, experiment.steps, experiment.seed)
+        task = SegmentationTask(experiment, fabric, open_domains(dataset, "val", root=data_root))
+        if imagenet is not None:
+            load_weights(task.network.base, imagenet, import_base)
+        return task, batches
+
+    at = run(experiment, open_run, code_hash("reprolib.training.segmentation"), resume=resume, data_root=data_root,
+             root=root, accelerator=accelerator, workers=workers)
+    forget(experiment, root)
+    return at
 
 
 def _require_aligned(domains: Domains) -> None:

@@ -8,11 +8,11 @@ gradients are the operator's.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
 from reprolib.errors import unknown
 
@@ -117,5 +117,9 @@ class ModulatedDeformConv2d(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         offset, mask = self.conv_offset_mask(x_BCHW).split((2 * self.kernel**2, self.kernel**2), dim=1)
-        convolve = torchvision_deform_conv2d if self.operator == "torchvision" else deform_conv2d
+        convolve: Callable[..., Tensor] = deform_conv2d
+        if self.operator == "torchvision":  # loaded only where it is asked for: that takes seconds
+            from torchvision import ops
+
+            convolve = ops.deform_conv2d
         return convolve(x_BCHW, offset, self.weight, self.bias, padding=self.padding, mask=mask.sigmoid())
