@@ -58,8 +58,11 @@ def train(
     workers: Annotated[int, typer.Option(help="Processes that load batches.")] = 0,
     jobs: Jobs = None,
 ) -> None:
-    """Train experiments; killed at any moment, --resume goes on to the same result."""
-    from reprolib import models
+    """Train experiments; killed at any moment, --resume goes on to the same result.
+
+    Under `torchrun -m reprolib train ...` several processes share each batch.
+    """
+    from reprolib import models, parallel
     from reprolib.code import preload, training_entries
     from reprolib.experiment import active_profile, select
     from reprolib.jobs import side_by_side
@@ -71,8 +74,9 @@ def train(
     preload(name for e in chosen for name in training_entries(e))
     work = partial(run, resume=resume, data_root=root, accelerator=accelerator, workers=workers, keep_state=True)
     for e, at in zip(chosen, side_by_side(work, chosen, jobs, accelerator), strict=True):
-        score = f"{at.best:.2f} dB" if models.get(e.system).task == "dehazing" else f"distance {-at.best:.2f}"
-        print(f"{e.id}: best validation {score} at step {at.best_step} of {at.step}; {e.folder()}")
+        if parallel.rank() == 0:
+            score = f"{at.best:.2f} dB" if models.get(e.system).task == "dehazing" else f"distance {-at.best:.2f}"
+            print(f"{e.id}: best validation {score} at step {at.best_step} of {at.step}; {e.folder()}")
         forget(e)
 
 
@@ -424,10 +428,16 @@ def main() -> None:
     # process on two cores, a training step of small layers takes 25 times longer. Sleeping at once costs a factor of 2
     # on an idle machine; this bound costs neither. Read when torch is loaded, so it must be set before.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    # What torchrun says; torch itself is not asked, since --help need not wait for it to load.
+    started = os.environ if "TORCHELASTIC_RUN_ID" in os.environ else {}
+    processes, number = int(started.get("WORLD_SIZE", 1)), int(started.get("RANK", 0))
     try:
+        if processes > 1 and sys.argv[1:2] != ["train"]:
+            raise UserError("only `train` runs in several processes", fix="start it without torchrun")
         app()
     except UserError as error:
-        print(f"reprolib: {' '.join(str(error).split())}", file=sys.stderr)
+        who = f"reprolib, process {number}" if number else "reprolib"
+        print(f"{who}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("reprolib: stopped; `--resume` goes on from the last saved state", file=sys.stderr)

@@ -34,6 +34,9 @@ class Contrast:
     """Share of the steps after which the term joins; 0 is the paper's. Late starts save time on a CPU."""
     reduction: str = "batch"
     """'batch': ratio of batch means (the authors' code); 'image': mean of per-image ratios."""
+    pool: str = "gathered"
+    """Pictures that samples come from: 'gathered', the whole batch, as in one process; 'local', the rows of the own
+    process, which sends no features between processes. In one process both are the same."""
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,14 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = 
 
     Args:
         work: a function that can be pickled; what it returns too.
-        jobs: processes at once; by default one for each core, at most `MOST`. On a GPU, which one network fills, there
-            is always one, this one. A single item also runs in this process, with all threads.
+        jobs: processes at once; by default one for each core, at most `MOST`. On a GPU, which one network fills, and
+            under torchrun, whose processes share each piece, there is always one, this one. A single item also runs in this process, with all threads.
         accelerator: auto, cpu or cuda.
 
     Raises:
         UserError: from the first piece of work that fails, or if its process was killed; the others are stopped.
     """
-    if len(items) < 2 or _on_gpu(accelerator):
+    if len(items) < 2 or _on_gpu(accelerator) or _shared():
         return [work(item) for item in items]
     jobs = jobs or min(cores(), MOST)
     # A copy of this process where the system can make one safely.
@@ -84,6 +84,12 @@ def _on_gpu(accelerator: str) -> bool:
     import torch
 
     return accelerator != "cpu" and torch.cuda.is_available()
+
+
+def _shared() -> bool:
+    from reprolib import parallel
+
+    return parallel.launched() > 1
 
 
 def _receive(receiver: Connection, process: BaseProcess) -> tuple[str, Any]:

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from reprolib import parallel
 from reprolib.contrast.samples import Rate, draw
 from reprolib.errors import unknown
 
 WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """omega_i of the five taps (AECR-Net, section 3.3)."""
 REDUCTIONS = ("batch", "image")
+POOLS = ("gathered", "local")
 GUARD = 1e-7
 """Added to denominators (the authors' code)."""
 
@@ -77,13 +79,13 @@ def mean_distance(anchor: Tensor, samples: Tensor, index: Tensor) -> Tensor:
 
     Args:
         anchor: B, C, H, W features.
-        samples: B, C, H, W features of the whole batch; no gradient flows to them.
+        samples: N, C, H, W features to choose from; no gradient flows to them.
         index: B, n; which samples belong to each anchor, n >= 1.
 
     Returns:
         B, in float32 (float64 for float64 features): mean over the n samples of mean |anchor - sample|.
     """
-    assert anchor.shape == samples.shape and len(index) == len(anchor) and index.shape[1] > 0
+    assert anchor.shape[1:] == samples.shape[1:] and len(index) == len(anchor) and index.shape[1] > 0
     result: Tensor = _MeanDistance.apply(_full(anchor), _full(samples.detach()), index.to(anchor.device))
     return result
 
@@ -95,10 +97,12 @@ def contrastive_regularisation(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """CR: sum_i omega_i D(G_i(J), G_i(phi(I))) / D(G_i(I), G_i(phi(I))) (slides; Wu et al. 2021, equation 4).
 
+    Of several processes each has its rows as anchors; batch means are those of all.
+
     Args:
         anchors: features of the restored pictures, one BCHW tensor a layer; the only ones with a gradient.
-        positives: features of the batch's clear pictures.
-        negatives: features of the batch's hazy pictures; None gives CR*, the numerator alone.
+        positives: features of clear pictures.
+        negatives: features of hazy pictures; None gives CR*, the numerator alone.
         positive_index: B, p and `negative_index` B, n: samples of each anchor (`samples.draw`).
         weights: omega_i.
         reduction: 'batch' divides batch means (the authors' code), 'image' averages each image's own ratio. CR* is
@@ -116,26 +120,31 @@ def contrastive_regularisation(
     if reduction not in REDUCTIONS:
         raise unknown("reduction", reduction, REDUCTIONS)
     assert len(anchors) == len(positives) == len(weights)
-    terms, pulled, pushed, used = [], [], [], []
-    for i, omega in enumerate(weights):
-        pull_B = mean_distance(anchors[i], positives[i], positive_index)
-        pulled.append(omega * pull_B.detach().mean())
-        if negatives is None:
-            terms.append(omega * pull_B.mean())
-            continue
+    pulls = [mean_distance(anchor, positive, positive_index)
+             for anchor, positive in zip(anchors, positives, strict=True)]
+    logs = {"numerator": _weighted(weights, pulls)}
+    if negatives is None:
+        terms = [omega * pull_B.mean() for omega, pull_B in zip(weights, pulls, strict=True)]
+    else:
         assert negative_index is not None
-        push_B = mean_distance(anchors[i], negatives[i], negative_index)
-        pushed.append(omega * push_B.detach().mean())
+        pushes = [mean_distance(anchor, negative, negative_index)
+                  for anchor, negative in zip(anchors, negatives, strict=True)]
+        pushed = _weighted(weights, pushes)
         if reduction == "batch":
-            pull_B, push_B = pull_B.mean(0, keepdim=True), push_B.mean(0, keepdim=True)
-        used.append(push_B.detach())
-        terms.append(omega * (pull_B / (push_B + guard)).mean())
-    logs = {"numerator": torch.stack(pulled).sum()}
-    if used:
-        all_used = torch.cat(used)
-        logs |= {"denominator": torch.stack(pushed).sum(), "denominator_min": all_used.min(),
+            both = parallel.means([distance_B.mean(0, keepdim=True) for distance_B in (*pulls, *pushes)])
+            pulls, pushes = both[: len(pulls)], both[len(pulls) :]
+        terms = [omega * (pull / (push + guard)).mean()
+                 for omega, pull, push in zip(weights, pulls, pushes, strict=True)]
+        used = torch.stack([push.detach() for push in pushes], dim=1)
+        all_used = used if reduction == "batch" else parallel.gather(used)
+        logs |= {"denominator": pushed, "denominator_min": all_used.min(),
                  "guarded": (all_used < 100 * guard).sum()}
     return torch.stack(terms).sum(), logs
+
+
+def _weighted(weights: Sequence[float], distances: Sequence[Tensor]) -> Tensor:
+    """Sum over layers of the weighted batch means; detached."""
+    return torch.stack([w * d.detach().mean() for w, d in zip(weights, distances, strict=True)]).sum()
 
 
 class ContrastiveRegularisation(nn.Module):
@@ -145,30 +154,55 @@ class ContrastiveRegularisation(nn.Module):
         features: maps B3HW pictures in [0, 1] to a list of feature maps.
         rate: positives and negatives of each anchor; without negatives the loss is CR*.
         reduction: see `contrastive_regularisation`.
+        pool: of several processes, samples come from the pictures of all ('gathered') or of the own one ('local').
+            A gathered side with more than one sample an anchor keeps the features of the whole batch on each process.
 
     Raises:
-        UserError: unknown reduction.
+        UserError: unknown reduction or pool.
     """
 
-    def __init__(self, features: nn.Module, rate: Rate | None = None, reduction: str = "batch"):
+    def __init__(self, features: nn.Module, rate: Rate | None = None, reduction: str = "batch",
+                 pool: str = "gathered"):
         super().__init__()
         if reduction not in REDUCTIONS:
             raise unknown("reduction", reduction, REDUCTIONS)
-        self.features, self.rate, self.reduction = features, rate or Rate(), reduction
+        if pool not in POOLS:
+            raise unknown("pool of samples", pool, POOLS)
+        self.features, self.rate, self.reduction, self.pool = features, rate or Rate(), reduction, pool
 
     def forward(self, restored_B3HW: Tensor, clear_B3HW: Tensor, hazy_B3HW: Tensor,
                 generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and logs; gradients reach `restored_B3HW` only.
 
         Raises:
-            UserError: the rate asks for more samples than the batch has pictures.
+            UserError: the rate asks for more samples than the batch (the process's own rows of it, if the pool is
+                local) has pictures.
         """
         batch = len(restored_B3HW)
-        positive_index, negative_index = draw(batch, self.rate, generator)
+        positive_index, negative_index = self._draw(batch, generator)
         with torch.no_grad():  # one pass for everything that needs no gradient, whatever the rate
             fixed = [clear_B3HW, hazy_B3HW] if self.rate.negatives else [clear_B3HW]
             fixed_features = self.features(torch.cat(fixed))
-        positives = [f[:batch] for f in fixed_features]
+        positives = self._pooled([f[:batch] for f in fixed_features], self.rate.positives)
         negatives = [f[batch:] for f in fixed_features] if self.rate.negatives else None
+        if negatives is not None:
+            negatives = self._pooled(negatives, self.rate.negatives)
         return contrastive_regularisation(self.features(restored_B3HW), positives, negatives, positive_index,
                                           negative_index, reduction=self.reduction)
+
+    def _draw(self, batch: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """Samples of this process's anchors, as indices into its pools."""
+        processes = parallel.count()
+        if processes == 1:
+            return draw(batch, self.rate, generator)
+        if self.pool == "local":  # a draw for each process, so that their streams stay the same and choices differ
+            return [draw(batch, self.rate, generator) for _ in range(processes)][parallel.rank()]
+        own = parallel.rows(batch * processes)
+        positive_index, negative_index = (index[own] for index in draw(batch * processes, self.rate, generator))
+        # An only sample is the own picture, for which nothing has to be gathered.
+        return (positive_index if self.rate.positives > 1 else positive_index - own.start,
+                negative_index if self.rate.negatives > 1 else negative_index - own.start)
+
+    def _pooled(self, features: list[Tensor], samples: int) -> list[Tensor]:
+        """The features that samples come from."""
+        return [parallel.gather(f) for f in features] if self.pool == "gathered" and samples > 1 else features

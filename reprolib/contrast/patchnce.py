@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reprolib import parallel
 from reprolib.errors import UserError, unknown
 
 TAU = 0.07
@@ -84,7 +85,8 @@ def patch_nce(query_BSC: Tensor, key_BSC: Tensor, bank_KC: Tensor | None = None,
         key_BSC: patches of the input, of length 1.
         bank_KC: keys of other pictures, for the external forms.
         tau: temperature.
-        negatives: 'internal': the other positions of the same picture. 'minibatch': of all pictures of the batch.
+        negatives: 'internal': the other positions of the same picture. 'minibatch': of all pictures of the batch, those
+            of other processes too.
             'external': the bank. 'both': internal and bank in one softmax, so that each query has S - 1 + K negatives;
             the paper leaves open whether this or a sum of two losses was meant.
 
@@ -99,14 +101,15 @@ def patch_nce(query_BSC: Tensor, key_BSC: Tensor, bank_KC: Tensor | None = None,
     with torch.autocast(query_BSC.device.type, enabled=False):
         query_BSC, key_BSC = _full(query_BSC), _full(key_BSC.detach())
         if negatives == "minibatch":
-            query_BSC, key_BSC = query_BSC.flatten(0, 1)[None], key_BSC.flatten(0, 1)[None]
+            query_BSC, key_BSC = query_BSC.flatten(0, 1)[None], parallel.gather(key_BSC).flatten(0, 1)[None]
         batch, patches, _ = query_BSC.shape
         if negatives == "external":
             logits = (query_BSC * key_BSC).sum(2, keepdim=True)
             target = torch.zeros(batch * patches, dtype=torch.long, device=logits.device)
-        else:  # positives on the diagonal
+        else:  # positives on the diagonal, which starts behind the keys of earlier processes
             logits = query_BSC @ key_BSC.transpose(1, 2)
-            target = torch.arange(patches, device=logits.device).repeat(batch)
+            start = parallel.rank() * patches if negatives == "minibatch" else 0
+            target = torch.arange(start, start + patches, device=logits.device).repeat(batch)
         if negatives in ("external", "both"):
             assert bank_KC is not None, "external negatives come from a bank"
             logits = torch.cat((logits, query_BSC @ _full(bank_KC.detach()).T), dim=2)
@@ -163,9 +166,9 @@ class MemoryBank:
 
     @torch.no_grad()
     def enqueue(self, keys: Sequence[Tensor]) -> None:
-        """Take in the keys of a batch, B, S, C for each layer, over the oldest ones."""
+        """Take in the keys of a batch, B, S, C for each layer, over the oldest ones; those of all processes."""
         size = self.keys_LKC.shape[1]
-        new_LNC = torch.stack([key.flatten(0, 1) for key in keys])
+        new_LNC = torch.stack([parallel.gather(key).flatten(0, 1) for key in keys])
         count = new_LNC.shape[1]
         kept_LNC = new_LNC[:, -size:]
         slots = torch.arange(count - kept_LNC.shape[1], count, device=new_LNC.device).add(self.seen) % size

@@ -60,7 +60,7 @@ def draw(batch: int, rate: Rate, generator: torch.Generator | None = None) -> tu
     largest = max(rate.positives, rate.negatives)
     if largest > batch:
         raise UserError(f"rate {rate} needs {largest} pictures, a batch has {batch}",
-                        fix="raise batch or lower the rate")
+                        fix="raise batch or lower the rate; if a process's own rows are meant, set pool to gathered")
     return _choose(batch, rate.positives, generator), _choose(batch, rate.negatives, generator)
 
 

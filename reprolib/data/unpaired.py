@@ -205,7 +205,7 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
     As in the released code of CUT and CycleGAN: an epoch is as long as the larger domain; A goes through a permutation
     of it, modulo its own length; B is drawn uniformly; an incomplete batch at the end of an epoch is dropped. Every
     picture is resized to load x load (bicubic, ignoring proportions), cropped at random and, with `augment`, flipped
-    with p 0.5, independently in A and B.
+    with p 0.5, independently in A and B. With `rows` set, only these rows of both are decoded and returned.
 
     Args:
         load: side that pictures are resized to before the crop.
@@ -230,7 +230,7 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
             raise UserError(f"a batch of {batch} from {self.epoch_length} pictures",
                             fix="lower batch, or add pictures")
         self.domains, self.load, self.crop, self.batch, self.steps = domains, load, crop, batch, steps
-        self.seed, self.augment, self.calm_from = seed, augment, calm_from
+        self.seed, self.augment, self.calm_from, self.rows = seed, augment, calm_from, slice(None)
         self._cache: dict[tuple[str, int], np.ndarray] = {}
         self._cached_bytes, self._cached_side = 0, load
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
@@ -252,9 +252,11 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
         epoch, position = divmod(step, self.steps_per_epoch)
         chosen = self._permutation(epoch)[position * self.batch : (position + 1) * self.batch]
         side = self.crop if self.calm_from is not None and step >= self.calm_from else self.load
-        a = [self._cut("a", int(index) % len(self.domains.a), side, random) for index in chosen]
-        b = [self._cut("b", int(random.integers(len(self.domains.b))), side, random) for _ in chosen]
-        return _to_tensor(a), _to_tensor(b)
+        # All rows are drawn and then some are decoded: the draws of later rows come after those of earlier ones.
+        a = [(int(index) % len(self.domains.a), *self._draw(side, random)) for index in chosen]
+        b = [(int(random.integers(len(self.domains.b))), *self._draw(side, random)) for _ in chosen]
+        return (_to_tensor([self._cut("a", side, *drawn) for drawn in a[self.rows]]),
+                _to_tensor([self._cut("b", side, *drawn) for drawn in b[self.rows]]))
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if self._order[0] != epoch:
@@ -263,10 +265,12 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
             self._order = epoch, random.permutation(self.epoch_length)
         return self._order[1]
 
-    def _cut(self, domain: str, index: int, side: int, random: np.random.Generator) -> np.ndarray:
-        """A random crop, flipped or not; the crop is the same with and without `augment`."""
+    def _draw(self, side: int, random: np.random.Generator) -> tuple[int, int, bool]:
+        """Where a crop begins, and whether it is flipped; the crop is the same with and without `augment`."""
         top, left = random.integers(side - self.crop + 1, size=2)
-        flip = random.random() < 0.5 and self.augment
+        return int(top), int(left), random.random() < 0.5 and self.augment
+
+    def _cut(self, domain: str, side: int, index: int, top: int, left: int, flip: bool) -> np.ndarray:
         part = self._resized(domain, index, side)[top : top + self.crop, left : left + self.crop]
         return part[:, ::-1] if flip else part
 

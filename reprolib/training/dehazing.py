@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprolib import models
+from reprolib import models, parallel
 from reprolib.contrast.features import load_features
 from reprolib.contrast.losses import ContrastiveRegularisation
 from reprolib.contrast.samples import Rate
@@ -59,7 +59,8 @@ class DehazingTask:
         if experiment.contrast:
             features = load_features(experiment.contrast.features)
             rate = Rate.parse(experiment.contrast.rate)
-            self.contrast = ContrastiveRegularisation(features, rate, experiment.contrast.reduction).to(fabric.device)
+            self.contrast = ContrastiveRegularisation(features, rate, experiment.contrast.reduction,
+                                                      experiment.contrast.pool).to(fabric.device)
             self.contrast.to(memory_format=self.memory_format)
 
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
@@ -97,6 +98,7 @@ class DehazingTask:
         optimiser.zero_grad()
         fabric.backward(loss)
         if self.experiment.clip:
+            parallel.average_gradients(self.optimisers[name])
             fabric.clip_gradients(network, optimiser, max_norm=self.experiment.clip)
         optimiser.step()
 

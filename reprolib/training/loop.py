@@ -2,7 +2,8 @@
 
 Nothing here is drawn from a running random stream: the batch of a step, the samples of its contrast and the learning
 rate are functions of (seed, step). The state of a run is therefore the weights, the optimisers' moments, the step and
-the global random state, and a resumed run is bit-identical to an unbroken one on the same CPU.
+the global random state, and a resumed run is bit-identical to an unbroken one on the same CPU. How many processes share
+a batch is no part of it: a run goes on with another number of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
+from reprolib import parallel
 from reprolib.errors import UserError, unknown
 from reprolib.experiment import Experiment, Schedule
 from reprolib.files import write_atomically, write_text
@@ -100,9 +102,11 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
         workers: int = 0, code: str = "") -> Progressed:
     """Train until `experiment.steps`, continuing from `state` if it is there.
 
+    Of several processes each takes its rows of a batch, the first one reads, validates and writes.
+
     Args:
         task: networks, optimisers and one step.
-        batches: `batches[step]` is the batch of that step.
+        batches: `batches[step]` is the batch of that step; for several processes, `batches.rows` chooses of it.
         state: file of the resumable state; written atomically every `save_every` steps and at the end, so that
             nothing is trained again if what comes after the last step is cut off.
         keep: folder that receives last.safetensors, best.safetensors and log.csv.
@@ -112,9 +116,14 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
         UserError: the loss is no longer finite; or `state` is no training state.
     """
     rates = {name: [g["lr"] for g in o.param_groups] for name, o in task.optimisers.items()}
-    at = _load(state, task, experiment, code) if state.is_file() else Progressed()
+    saved = parallel.on_first(lambda: _read(state, experiment, code))
+    at = Progressed() if saved is None else _restore(task, saved)
     if at.step == 0:
         task.begin(batches)
+    if parallel.count() > 1:
+        shared: Any = batches
+        shared.rows = parallel.rows(experiment.batch)
+        parallel.follow(task.optimisers, {**task.networks, **task.extras})
     loader = DataLoader(batches, batch_size=None, sampler=range(at.step, experiment.steps), num_workers=workers,
                         pin_memory=fabric.device.type == "cuda")
     every = max(1, experiment.steps // LOG_ROWS)
@@ -129,24 +138,29 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
             at.step, last = step + 1, step + 1 == experiment.steps
             saving = at.step % experiment.save_every == 0 or last
             if step % careful == 0 or saving:
+                terms = parallel.mean_terms(terms)
                 _require_finite(terms, at.step, state)
             if step % every == 0 or last:
                 lr = next(iter(task.optimisers.values())).param_groups[0]["lr"]
                 row = {"step": float(at.step), "lr": lr, **{k: v.item() for k, v in terms.items()}, **task.observe()}
                 at.log.append(row)
             if at.step % experiment.validate_every == 0 or last:
-                score = task.validate()
+                score = parallel.on_first(task.validate)
                 if score > at.best:
                     at.best, at.best_step = score, at.step
-                    _keep_weights(keep / "best.safetensors", task, experiment)
+                    parallel.on_first(lambda: _keep_weights(keep / "best.safetensors", task, experiment))
                 at.log[-1]["validation"] = score
             at.seconds = before + time.perf_counter() - started
             if saving:
-                _save(state, task, at, experiment, code)
+                parallel.on_first(lambda: _save(state, task, at, experiment, code))
             update(at.step, f"loss {at.log[-1]['loss']:.4f}")
+    parallel.on_first(lambda: _finish(keep, task, at, experiment))
+    return at
+
+
+def _finish(keep: Path, task: Task, at: Progressed, experiment: Experiment) -> None:
     _keep_weights(keep / "last.safetensors", task, experiment)
     write_text(keep / "log.csv", _csv(at.log))
-    return at
 
 
 def _mix(seed: int, step: int) -> int:
@@ -182,16 +196,23 @@ def _save(path: Path, task: Task, at: Progressed, experiment: Experiment, code: 
     write_atomically(path, lambda stream: torch.save(state, stream))
 
 
-def _load(path: Path, task: Task, experiment: Experiment, code: str) -> Progressed:
+def _read(path: Path, experiment: Experiment, code: str) -> dict[str, Any] | None:
+    """The state of the unfinished run, if there is one of these settings and this code."""
+    if not path.is_file():
+        return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError("not a training state", where=path, fix="delete it to train from the start") from error
     if (state.get("fingerprint"), state.get("code")) != (experiment.fingerprint, code):
         aside = path.with_suffix(".old")
         path.replace(aside)
         Console(stderr=True).print(f"the unfinished run was of other settings or code: kept as {aside}, starting anew")
-        return Progressed()
+        return None
+    return state
+
+
+def _restore(task: Task, state: Mapping[str, Any]) -> Progressed:
     for name, network in task.networks.items():
         network.load_state_dict(state["networks"][name])
     for name, optimiser in task.optimisers.items():

@@ -13,12 +13,13 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import Dataset
 
-from reprolib import models
+from reprolib import models, parallel
 from reprolib.code import TRAINING, training_hash
 from reprolib.experiment import Experiment
 from reprolib.files import write_text
 from reprolib.provenance import environment
 from reprolib.training.loop import Progressed, Task, fit
+from reprolib.training.processes import open_fabric
 
 
 def state_file(experiment: Experiment, root: Path = Path()) -> Path:
@@ -35,6 +36,8 @@ def cost_file(experiment: Experiment, root: Path = Path()) -> Path:
 def train(experiment: Experiment, *, resume: bool = False, data_root: Path | None = None, root: Path = Path(),
           accelerator: str = "auto", workers: int = 0, keep_state: bool = False) -> Progressed:
     """Train one experiment; writes checkpoints/, and what it cost (`cost_file`).
+
+    Under torchrun all processes call it, share each batch and do together what one would do; process 0 writes.
 
     Args:
         resume: go on where a killed run stopped.
@@ -61,10 +64,10 @@ def run(experiment: Experiment, open_run: Callable[[Experiment, Fabric, Path | N
         *, resume: bool, data_root: Path | None, root: Path, accelerator: str, workers: int) -> Progressed:
     """Seed, device, loop and cost of a run of any task; `code` is the hash of what it runs."""
     state, keep = state_file(experiment, root), experiment.folder(root)
+    fabric = open_fabric(experiment, accelerator)
     if not resume:
-        state.unlink(missing_ok=True)
+        parallel.on_first(lambda: state.unlink(missing_ok=True))
     torch.manual_seed(experiment.seed)
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=experiment.precision)  # type: ignore[arg-type]
     task, batches = open_run(experiment, fabric, data_root)
     at = fit(task, batches, experiment, fabric, state, keep, workers=workers, code=code)
     cost = {
@@ -76,7 +79,10 @@ def run(experiment: Experiment, open_run: Callable[[Experiment, Fabric, Path | N
         "best_step": at.best_step,
         "environment": environment(str(fabric.device)),
     }
-    write_text(cost_file(experiment, root), json.dumps(cost, indent=1, sort_keys=True) + "\n")
+    if parallel.count() > 1:
+        cost["processes"] = parallel.count()
+    text = json.dumps(cost, indent=1, sort_keys=True) + "\n"
+    parallel.on_first(lambda: write_text(cost_file(experiment, root), text))
     return at
 
 

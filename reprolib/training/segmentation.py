@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from reprolib import parallel
 from reprolib.data.labels import VOID
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
@@ -157,8 +158,9 @@ def train_segmenter(dataset: str, profile: str, settings: Mapping[str, Any] | No
             without it training starts from noise, and more of it is needed.
 
     Raises:
-        UserError: missing data or wrong settings.
+        UserError: missing data or wrong settings; or several processes, which batch normalisation does not allow.
     """
+    parallel.require_one_process("the segmenter has batch normalisation")
     if settings is None:
         settings = read_profile(profile, root).get("segmenter") or {}
     experiment = segmenter_experiment(dataset, profile, settings)

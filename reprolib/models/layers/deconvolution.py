@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reprolib import parallel
+
 
 def inverse_square_root(matrix_NN: Tensor, iterations: int = 5) -> Tensor:
     """Approximate M^(-1/2) of a positive definite matrix by coupled Newton-Schulz iterations.
@@ -27,9 +29,9 @@ def inverse_square_root(matrix_NN: Tensor, iterations: int = 5) -> Tensor:
 class FastDeconv(nn.Module):
     """k x k convolution of stride 1 whose weight is multiplied by the whitening matrix of its input patches.
 
-    In training the patch mean and covariance come from the batch (patches taken at every third pixel) and gradients
-    flow through them; in evaluation from running averages. Buffers: `running_mean` (ck^2), `running_deconv`
-    (ck^2 x ck^2). Computed in fp32 also under autocast: an inverse square root does not survive bf16.
+    In training the patch mean and covariance come from the batch of all processes (patches at every third pixel),
+    and gradients flow through them; in evaluation from running averages. Buffers: `running_mean` (ck^2),
+    `running_deconv` (ck^2 x ck^2). Computed in fp32 also under autocast: an inverse square root does not survive bf16.
     """
 
     running_mean: Tensor
@@ -59,9 +61,9 @@ class FastDeconv(nn.Module):
     def _statistics(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         patches = F.unfold(x_BCHW, self.kernel, padding=self.kernel // 2, stride=self.sampling_stride)
         patches_NK = patches.transpose(1, 2).flatten(0, 1)
-        mean = patches_NK.mean(0)
+        (mean,) = parallel.means([patches_NK.mean(0)])
         centred_NK = patches_NK - mean
-        covariance = centred_NK.T @ centred_NK / len(centred_NK)
+        (covariance,) = parallel.means([centred_NK.T @ centred_NK / len(centred_NK)])
         identity = torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
         deconv = inverse_square_root(covariance + self.epsilon * identity)
         with torch.no_grad():

@@ -10,6 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from reprolib import parallel
+
 POOL = 50
 """Fakes that a pool keeps (CycleGAN, section 4)."""
 
@@ -50,7 +52,7 @@ class ImagePool:
     """Fakes of earlier steps for a discriminator (Shrivastava et al., CVPR 2017; CycleGAN, section 4).
 
     While it fills, every picture passes. Then each one passes with p = 0.5, and otherwise changes places with a stored
-    one, drawn uniformly.
+    one, drawn uniformly. Several processes keep the same pool: each sees the fakes of all and shows its own rows.
     """
 
     def __init__(self, size: int = POOL):
@@ -60,7 +62,7 @@ class ImagePool:
     def exchange(self, images_B3HW: Tensor, generator: torch.Generator) -> Tensor:
         """Pictures to show in place of these, B3HW, detached; `generator` is on the CPU."""
         shown = []
-        for image_3HW in images_B3HW.detach():
+        for image_3HW in parallel.gather(images_B3HW):
             if len(self.images) < self.size:
                 self.images.append(image_3HW.clone())
             elif torch.rand((), generator=generator) < 0.5:
@@ -68,7 +70,7 @@ class ImagePool:
                 stored, self.images[slot] = self.images[slot], image_3HW.clone()
                 image_3HW = stored.to(image_3HW.device)
             shown.append(image_3HW)
-        return torch.stack(shown)
+        return torch.stack(shown[parallel.rows(len(shown))])
 
     def state_dict(self) -> dict[str, Any]:
         return {"images": list(self.images)}

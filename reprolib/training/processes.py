@@ -1,0 +1,57 @@
+"""The processes of a run: one, or as many as `torchrun` has started."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from reprolib import parallel
+from reprolib.errors import UserError
+from reprolib.experiment import Experiment
+from reprolib.progress import report_to
+
+PATIENCE = timedelta(hours=1)
+"""How long a process waits for the others: validation by process 0 has to fit. torchrun ends all of them once one has
+failed; this is for one that hangs."""
+
+
+class Processes(DDPStrategy):
+    """DDP's devices and process group without its wrapper (`reprolib.parallel` says why)."""
+
+    def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
+        return module
+
+
+def open_fabric(experiment: Experiment, accelerator: str = "auto") -> Fabric:
+    """Fabric on one device, or connected with the other processes of torchrun, one device each.
+
+    Raises:
+        UserError: a batch that the processes cannot share, unequal nodes, too few devices, or 16-bit floats that need
+            a scaled loss.
+    """
+    world, precision = parallel.launched(), experiment.precision
+    if world == 1:
+        return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    if world % here:
+        raise UserError(f"{here} of {world} processes on this node, another number on others",
+                        fix="give --nproc-per-node the same number on all nodes")
+    if precision.startswith("16"):  # whether a step is left out for an overflow would be decided by each process alone
+        raise UserError(f"precision {precision} in several processes", fix="use bf16-mixed or 32-true")
+    strategy = Processes(timeout=PATIENCE)
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=world // here, strategy=strategy,
+                        precision=precision)  # type: ignore[arg-type]
+    except MisconfigurationException as error:
+        raise UserError(f"{here} processes want a device each: {' '.join(str(error).split())}",
+                        fix="lower --nproc-per-node, or add --accelerator cpu") from error
+    fabric.launch()
+    if parallel.rank():
+        report_to(lambda *_: None)
+    parallel.rows(experiment.batch)
+    return fabric
