@@ -1,12 +1,7 @@
-"""Trains the small runs that `test_parallel` compares; started once by itself and once by torchrun.
-
-Usage: parallel_runs.py DATA OUT NAMES [STEP]; with STEP, process 1 is killed in that step.
-"""
+"""The small runs that `test_parallel` compares; a script, so that torchrun can start it: DATA OUT NAME..."""
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib import parallel
+from reprolib.errors import UserError
 from reprolib.experiment import Contrast, Experiment
 from reprolib.training import dehazing
 from reprolib.training.run import train
@@ -29,10 +25,8 @@ def pairs(**changes: Any) -> dict[str, Any]:
 
 
 def domains(system: str, **method: Any) -> dict[str, Any]:
-    size = {} if system == "munit" else {"blocks": 1}
-    crop = 64 if system == "munit" else 32
-    return {"system": system, "dataset": "horse2zebra", "network": {"width": 4, **size}, "method": method, "batch": 4,
-            "crop": crop, "learning_rate": 2e-4}
+    return {"system": system, "dataset": "horse2zebra", "network": {"width": 4, "blocks": 1}, "method": method,
+            "batch": 4, "crop": 32, "learning_rate": 2e-4}
 
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -44,12 +38,20 @@ RUNS: dict[str, dict[str, Any]] = {
     "cut-minibatch": domains("cut", patches=16, negatives="minibatch"),
     "cyclegan": domains("cyclegan"),
     "distancegan": domains("distancegan"),
-    "munit": domains("munit"),
+    "munit": {**domains("munit"), "network": {"width": 4}, "batch": 2, "crop": 64, "steps": 3},
+    "stopped": domains("cyclegan"),
     "cr-local": pairs(contrast=Contrast(rate="1:2", pool="local")),
     "cr-too-local": pairs(contrast=Contrast(rate="1:3", pool="local")),
     "odd": pairs(batch=3),
-    "drit": domains("drit"),
+    "drit": {**domains("drit"), "network": {"width": 4}},
 }
+
+
+STOPPED = ("stopped", 3)
+"""This run stops in this step in two processes, one after its state was saved."""
+
+EXACT = ("munit",)
+"""In double precision: Adam makes whole steps of gradients that are nothing but rounding, which MUNIT's losses feel."""
 
 
 class Taps(nn.Module):
@@ -68,30 +70,92 @@ class Taps(nn.Module):
         return found
 
 
-def main(data: Path, out: Path, name: str, stop: int | None) -> None:
+STAND_INS: tuple[tuple[Any, str, Any], ...] = (
+    (dehazing, "load_features", Taps),
+    (gan.ImagePool.__init__, "__defaults__", (5,)),  # full after two steps, so that later ones draw
+    (TranslationTask, "validate", lambda self: next(iter(self.network.parameters())).mean().item()),
+)
+
+
+class Stop(Exception):
+    pass
+
+
+def train_one(data: Path, out: Path, name: str) -> None:
+    """One run; what it raises is left in a file, so that the next ones follow."""
     task: Any = TranslationTask if RUNS[name]["dataset"] == "horse2zebra" else dehazing.DehazingTask
     step = task.step
 
-    def killed(self: Any, fabric: Any, batch: Any, number: int, generator: Any) -> Any:
-        if number == stop and parallel.rank() == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return step(self, fabric, batch, number, generator)
+    def prepared(self: Any, fabric: Any, batch: Any, number: int, generator: Any) -> Any:
+        if (name, number) == STOPPED and parallel.count() > 1:
+            raise Stop
+        return step(self, fabric, tuple(side.to(torch.get_default_dtype()) for side in batch), number, generator)
 
-    task.step = killed
-    experiment = Experiment(name=name, profile="test", **{"steps": 5, "validate_every": 2, "save_every": 2,
-                                                          **RUNS[name]})
+    settings = {"steps": 5, "validate_every": 2, "save_every": 2, **RUNS[name]}
+    experiment = Experiment(name=name, profile="test", **settings)
+    task.step = prepared
+    torch.set_default_dtype(torch.float64 if name in EXACT else torch.float32)
     try:
         train(experiment, resume=True, data_root=data / experiment.dataset, root=out, accelerator="cpu")
-    except Exception as error:
+    except (UserError, Stop) as error:
         (out / f"{name}-{parallel.rank()}.txt").write_text(f"{type(error).__name__}: {error}")
     finally:
         task.step = step
+        torch.set_default_dtype(torch.float32)
+
+
+def weigh(everything: Tensor) -> Tensor:
+    """A loss that is no mean over rows."""
+    return everything[0] * everything[3] + everything.square().sum()
+
+
+def check_collectives() -> None:
+    """Values and gradients of `reprolib.parallel` in two processes."""
+    x = torch.arange(1.0, 5)[parallel.rows(4)].requires_grad_()
+    assert torch.equal(parallel.gather(x), torch.arange(1.0, 5))
+    weigh(parallel.gather_with_gradient(x)).backward()
+    assert x.grad is not None and torch.equal(x.grad / 2, torch.tensor([6.0, 4, 6, 9])[parallel.rows(4)])
+
+    x.grad = None
+    mean, square = parallel.means([x.mean(0, keepdim=True), x.square().mean()])
+    assert mean.tolist() == [2.5] and square.item() == 7.5
+    (mean.square() * square).sum().backward()  # of m^2 q by x_i: 2 m q / 4 + m^2 2 x_i / 4
+    assert torch.allclose(x.grad / 2, 2 * 2.5 * 7.5 / 4 + 2.5**2 * x.detach() / 2)
+
+    weight = nn.Parameter(torch.ones(2))
+    optimiser = torch.optim.SGD([weight], lr=1.0)
+    parallel.follow({"weight": optimiser}, {})
+    for clipped in (False, True, False):
+        weight.data.fill_(1)
+        weight.grad = torch.tensor([1.0, 3.0]) if parallel.rank() else torch.tensor([3.0, 5.0])
+        if clipped:
+            parallel.average_gradients(optimiser)
+            weight.grad.clamp_(max=3)
+        optimiser.step()
+        assert weight.tolist() == ([-1, -2] if clipped else [-1, -3])
+
+    linear = nn.Linear(3, 2).to(torch.float64)
+    linear.weight.data.fill_(parallel.rank())
+    parallel.follow({}, {"linear": linear})
+    assert not linear.weight.any()
+
+    def fail() -> None:
+        raise UserError("no such folder", where="here", fix="make it")
+
+    assert parallel.on_first(parallel.rank) == 0
+    try:
+        parallel.on_first(fail)
+        raise AssertionError("nothing was raised")
+    except UserError as error:
+        assert (error.what, str(error)) == ("no such folder", "no such folder (here): make it")
+    sample = parallel.draw(torch.rand, (2, 3), torch.Generator().manual_seed(1))
+    assert torch.equal(sample, torch.rand(4, 3, generator=torch.Generator().manual_seed(1))[parallel.rows(4)])
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    dehazing.load_features = Taps  # type: ignore[assignment,misc]
-    gan.ImagePool.__init__.__defaults__ = (5,)  # full after two steps, so that later ones draw
-    TranslationTask.validate = lambda self: float(next(iter(self.network.parameters())).mean())  # type: ignore[method-assign]
-    for wanted in sys.argv[3].split(","):
-        main(Path(sys.argv[1]), Path(sys.argv[2]), wanted, int(sys.argv[4]) if len(sys.argv) > 4 else None)
+    for place, name, value in STAND_INS:
+        setattr(place, name, value)
+    for wanted in sys.argv[3:]:
+        train_one(Path(sys.argv[1]), Path(sys.argv[2]), wanted)
+    check_collectives()

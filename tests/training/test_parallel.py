@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import parallel_runs
 import pytest
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
 from reprolib import parallel
 from reprolib.data.images import write_png
 from reprolib.data.paired import CropBatches, open_split
 from reprolib.data.unpaired import UnpairedBatches, open_domains
-from reprolib.errors import UserError
+from reprolib.experiment import find
+from reprolib.training.run import train
 
 SAME = ("cr-batch", "cr-image", "cr-own", "transmission", "cut-bank", "cut-minibatch", "cyclegan", "distancegan",
         "munit")
@@ -47,12 +47,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def start(project: Path, processes: int, *words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """A script or module in one process, or in several by torchrun."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+def torchrun(project: Path, cwd: Path, *words: object) -> subprocess.Popen[str]:
+    """A script or module in two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, *(launcher if processes > 1 else []), *map(str, words)], cwd=cwd,
-                          env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.Popen([*command, *map(str, words)], cwd=cwd, env=environment, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def curve(out: Path, name: str) -> list[dict[str, float]]:
@@ -60,27 +60,33 @@ def curve(out: Path, name: str) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
 
 
-def assert_same_curve(one: Path, other: Path, name: str) -> None:
-    rows, wanted = curve(other, name), curve(one, name)
-    assert [row.keys() for row in rows] == [row.keys() for row in wanted] and len(rows) == 5
+def assert_same_curve(one: Path, name: str, other: Path, its_name: str) -> None:
+    rows, wanted = curve(other, its_name), curve(one, name)
+    assert [row.keys() for row in rows] == [row.keys() for row in wanted] and len(rows) >= 3
     for row, truth in zip(rows, wanted, strict=True):
         assert row == pytest.approx(truth, rel=1e-5, abs=1e-7), name
 
 
 @pytest.fixture(scope="module")
 def runs(project: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Folders of the runs in one process and in two."""
-    script, folders = project / "tests" / "training" / "parallel_runs.py", []
-    for processes, names in ((1, SAME), (2, (*SAME, "cr-local", *REFUSED))):
-        folders.append(tmp_path_factory.mktemp(f"processes-{processes}"))
-        done = start(project, processes, script, data, folders[-1], ",".join(names))
-        assert done.returncode == 0, done.stderr
-    return folders[0], folders[1]
+    """Folders of the runs in one process and in two; the collectives are checked on the way."""
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    running = torchrun(project, two, project / "tests" / "training" / "parallel_runs.py", data, two, *SAME, "stopped",
+                       "cr-local", *REFUSED)
+    with pytest.MonkeyPatch.context() as patch:
+        for place, name, value in parallel_runs.STAND_INS:
+            patch.setattr(place, name, value)
+        for name in SAME:
+            parallel_runs.train_one(data, one, name)
+        said = running.communicate(timeout=120)
+        assert running.returncode == 0, said[1]
+        parallel_runs.train_one(data, two, "stopped")  # goes on in this one process
+    return one, two
 
 
 @pytest.mark.parametrize("name", SAME)
 def test_same_curve_as_one_process(runs: tuple[Path, Path], name: str) -> None:
-    assert_same_curve(*runs, name)
+    assert_same_curve(runs[0], name, runs[1], name)
 
 
 def test_local_samples_are_others(runs: tuple[Path, Path]) -> None:
@@ -93,84 +99,43 @@ def test_what_would_differ_is_refused(runs: tuple[Path, Path], name: str) -> Non
         assert REFUSED[name] in (runs[1] / f"{name}-{rank}.txt").read_text()
 
 
-def test_killed_in_two_processes_goes_on_in_one(runs: tuple[Path, Path], project: Path, data: Path,
-                                                tmp_path: Path) -> None:
-    """The one that is left does not wait for ever."""
-    words = (project / "tests" / "training" / "parallel_runs.py", data, tmp_path, "cyclegan")
-    assert start(project, 2, *words, 3).returncode != 0
-    assert (tmp_path / "runs" / "test" / "cyclegan.pt").is_file()
-    assert start(project, 1, *words).returncode == 0
-    assert_same_curve(runs[0], tmp_path, "cyclegan")
+def test_begun_in_two_processes_goes_on_in_one(runs: tuple[Path, Path]) -> None:
+    assert (runs[1] / "stopped-1.txt").read_text().startswith("Stop")
+    assert_same_curve(runs[0], "cyclegan", runs[1], "stopped")
 
 
-def test_command_line(project: Path, data: Path, tmp_path: Path) -> None:
-    shutil.copytree(project / "profiles", tmp_path / "profiles")
-    shutil.copy(project / "params.yaml", tmp_path)
-    words = ("-m", "reprolib", "train", "aodnet", "--dataset", "haze-homogeneous", "--root",
-             data / "haze-homogeneous", "--steps", 2, "--batch", 4, "--crop", 16, "--accelerator", "cpu")
-    done = start(project, 2, *words, cwd=tmp_path)
-    assert done.returncode == 0 and done.stdout.count("best validation") == 1, done.stderr
+PROFILE = """
+experiments:
+  tiny: {system: aecrnet, dataset: haze-homogeneous, network: {width: 8}, steps: 14, batch: 4, crop: 16, save_every: 1}
+"""
 
 
-# The collectives alone
-
-
-def weigh(everything: Tensor) -> Tensor:
-    """A loss that no mean over rows gives."""
-    return everything[0] * everything[3] + everything.square().sum()
-
-
-def gradients(rank: int, port: int) -> None:
-    torch.distributed.init_process_group("gloo", f"tcp://localhost:{port}", rank=rank, world_size=2)
-    x = torch.arange(1.0, 5)[parallel.rows(4)].requires_grad_()
-    assert torch.equal(parallel.gather(x), torch.arange(1.0, 5))
-    weigh(parallel.gather_with_gradient(x)).backward()
-    wanted = torch.tensor([6.0, 4, 6, 9])[parallel.rows(4)]
-    assert x.grad is not None and torch.equal(x.grad / 2, wanted)  # the average over processes halves it
-
-    x.grad = None
-    mean, square = parallel.means([x.mean(0, keepdim=True), x.square().mean()])
-    assert mean.tolist() == [2.5] and square.item() == 7.5
-    (mean.square() * square).sum().backward()  # d/dx_i of mean^2 mean(x^2) is 2 m q / 4 + m^2 2 x_i / 4
-    assert torch.allclose(x.grad / 2, 2 * 2.5 * 7.5 / 4 + 2.5**2 * x.detach() / 2)
-
-    weight = torch.nn.Parameter(torch.ones(2))
-    optimiser = torch.optim.SGD([weight], lr=1.0)
-    parallel.follow({"weight": optimiser}, {})
-    for clipped in (False, True, False):
-        weight.data.fill_(1)
-        weight.grad = torch.tensor([1.0, 3.0]) if rank else torch.tensor([3.0, 5.0])
-        if clipped:
-            parallel.average_gradients(optimiser)
-            weight.grad.clamp_(max=3)
-        optimiser.step()
-        assert weight.tolist() == ([-1, -2] if clipped else [-1, -3])
-
-    def fails() -> None:
-        raise UserError("no such folder", where="here", fix="make it")
-
-    assert parallel.on_first(lambda: rank) == 0
-    with pytest.raises(UserError, match="no such folder .here.: make it"):
-        parallel.on_first(fails)
-    sample = parallel.draw(torch.rand, (2, 3), torch.Generator().manual_seed(1))
-    assert torch.equal(sample, torch.rand(4, 3, generator=torch.Generator().manual_seed(1))[parallel.rows(4)])
-    torch.distributed.destroy_process_group()
-
-
-def test_collectives() -> None:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    spawn(gradients, (port,), nprocs=2)
+def test_command_line_and_a_killed_process(project: Path, data: Path, tmp_path: Path,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that is left does not wait for ever, and what both had saved goes on in one."""
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "test.yaml").write_text(PROFILE)
+    pairs, state = data / "haze-homogeneous", tmp_path / "runs" / "test" / "tiny.pt"
+    running = torchrun(project, tmp_path, "-m", "reprolib", "train", "tiny", "--profile", "test", "--root", pairs,
+                       "--accelerator", "cpu")
+    while running.poll() is None and not state.exists():
+        time.sleep(0.002)
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    said = running.communicate(timeout=60)
+    assert running.returncode != 0 and state.exists(), said
+    monkeypatch.chdir(tmp_path)
+    tiny = find("test", "tiny")
+    train(tiny, resume=True, data_root=pairs, accelerator="cpu")
+    train(tiny, data_root=pairs, root=tmp_path / "whole", accelerator="cpu")
+    assert_same_curve(tmp_path / "whole", "tiny", tmp_path, "tiny")
 
 
 def test_one_process_computes_nothing() -> None:
     x = torch.rand(4, 3, requires_grad=True)
     assert parallel.gather_with_gradient(x) is x and parallel.means([x])[0] is x
     assert parallel.gather(x).data_ptr() == x.data_ptr() and parallel.rows(3) == slice(0, 3)
-    assert Fabric(accelerator="cpu", devices=1).world_size == parallel.count() == 1
+    assert parallel.count() == parallel.launched() == 1
 
 
 def test_rows_of_a_batch_are_those_of_the_whole(data: Path) -> None:
