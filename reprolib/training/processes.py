@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import timedelta
 
@@ -43,6 +44,7 @@ def open_fabric(experiment: Experiment, accelerator: str = "auto") -> Fabric:
                         fix="give --nproc-per-node the same number on all nodes")
     if precision.startswith("16"):  # whether a step is left out for an overflow would be decided by each process alone
         raise UserError(f"precision {precision} in several processes", fix="use bf16-mixed or 32-true")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would say that it is there
     strategy = Processes(timeout=PATIENCE)
     try:
         fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=world // here, strategy=strategy,
