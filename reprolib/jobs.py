@@ -33,7 +33,8 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = 
     Args:
         work: a function that can be pickled; what it returns too.
         jobs: processes at once; by default one for each core, at most `MOST`. On a GPU, which one network fills, and
-            under torchrun, whose processes share each piece, there is always one, this one. A single item also runs in this process, with all threads.
+            under torchrun, whose processes share each piece, there is always one, this one. A single item also runs
+            in this process, with all threads.
         accelerator: auto, cpu or cuda.
 
     Raises:
