@@ -428,6 +428,8 @@ def main() -> None:
     # process on two cores, a training step of small layers takes 25 times longer. Sleeping at once costs a factor of 2
     # on an idle machine; this bound costs neither. Read when torch is loaded, so it must be set before.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    # NumPy's own threads would compete with torch's, for matrices that are small.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # What torchrun says; torch itself is not asked, since --help need not wait for it to load.
     started = os.environ if "TORCHELASTIC_RUN_ID" in os.environ else {}
     processes, number = int(started.get("WORLD_SIZE", 1)), int(started.get("RANK", 0))
