@@ -77,6 +77,8 @@ class Experiment:
     """Dataset that is measured on, where it is another one (trained on ITS, measured on SOTS)."""
     rows: tuple[str, ...] = ()
     """Rows of the paper's tables that this run stands for."""
+    note: str = ""
+    """What a reader of its records has to know, such as that it is a short run."""
     network: Mapping[str, Any] = field(default_factory=dict)
     """Options of the network that differ from its published size."""
     contrast: Contrast | None = None

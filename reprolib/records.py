@@ -38,6 +38,8 @@ class Record:
     seed: int
     n_real: int = 0
     """Real images that a distribution distance was measured against."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """How the number came about, where the protocol leaves it open: resize, subsets, their spread, doubtful pixels."""
     status: str = "ok"
     """'ok', 'collapsed' (constant output) or 'non-finite'."""
     input_value: float | None = None

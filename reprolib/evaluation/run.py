@@ -41,8 +41,8 @@ def common_fields(experiment: Experiment, params_built: int) -> Mapping[str, Any
         "steps": experiment.steps if trained else 0, "batch": experiment.batch if trained else 0,
         "crop": experiment.crop if trained else 0,
         "features": experiment.contrast.features if experiment.contrast and trained else None,
-        "note": get_dataset(experiment.measured_on).note, "code_hash": current_hash(experiment),
-        "environment": environment(str(device())),
+        "note": "; ".join(filter(None, (experiment.note, get_dataset(experiment.measured_on).note))),
+        "code_hash": current_hash(experiment), "environment": environment(str(device())),
     }
 
 

@@ -42,12 +42,15 @@ def translate_all(network: nn.Module, multiple: int, sources: Iterable[np.ndarra
 
 
 def measure_pictures(fakes: list[np.ndarray], domains: Domains, distance: str,
-                     segmenter: nn.Module | None = None) -> dict[str, float]:
-    """All scores of pictures that were translated from `domains.a`, in its order."""
-    scores = distances(list(domains.b), fakes, distance)
+                     segmenter: nn.Module | None = None) -> dict[str, Any]:
+    """All scores of pictures that were translated from `domains.a`, in its order (`METRICS`), and how they came about.
+
+    The reference set is `domains.b`, all of it, in its own size.
+    """
+    found = distances(list(domains.b), fakes, distance)
     if segmenter is not None:
-        scores |= segmentation_scores(segmenter, fakes, list(domains.a))
-    return {name: scores[name] for name in METRICS if name in scores}
+        found |= segmentation_scores(segmenter, fakes, list(domains.a))
+    return {name: value for name, value in found.items() if name not in ("n", "n_real", "n_fake")}
 
 
 def evaluate(system_name: str, dataset: str, *, weights: Path | None = None, data_root: Path | None = None,
@@ -68,7 +71,8 @@ def evaluate(system_name: str, dataset: str, *, weights: Path | None = None, dat
     before = measure_pictures(list(domains.a), domains, distance)
     return {
         "system": system_name, "dataset": dataset, "split": split, "n": len(fakes), "n_real": len(domains.b),
-        **measure_pictures(fakes, domains, distance, judge), **{f"source_{k}": v for k, v in before.items()},
+        **measure_pictures(fakes, domains, distance, judge),
+        **{f"source_{name}": before[name] for name in METRICS if name in before},
         "note": get_dataset(dataset).note, "weights": str(weights) if weights else None,
     }
 
@@ -84,7 +88,7 @@ def measure_experiment(experiment: Experiment, root: Path, kept: Path | None) ->
     # The input's own scores are the same for every seed; the pipeline's records hold them.
     before = {} if kept else measure_pictures(list(domains.a), domains, experiment.distance)
     files = {file: experiment.folder(root) / f"{file}.safetensors" for file in CHECKPOINTS}
-    scores: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, Any]] = {}
     records = []
     for file, checkpoint in CHECKPOINTS.items():
         network = load_network(system, files[file], **experiment.network).to(device())
@@ -99,15 +103,20 @@ def measure_experiment(experiment: Experiment, root: Path, kept: Path | None) ->
         counted = models.count_parameters(network.get_submodule(system.inference[0]))
         common = {**common_fields(experiment, counted), "n": len(domains.a), "n_real": len(domains.b),
                   "checkpoint": checkpoint, "tabled": file == "last", "data_hash": domains.pixel_hash()}
-        records += [_record(metric, value, before.get(metric), collapsed, common)
-                    for metric, value in scores[file].items()]
+        records += [_record(metric, scores[file], before.get(metric), collapsed, common)
+                    for metric in METRICS if metric in scores[file]]
     write_records((kept or records_folder(experiment.profile, root)) / f"{experiment.id}.json", records)
     return records
 
 
-def _record(metric: str, value: float, before: float | None, collapsed: bool, common: Mapping[str, Any]) -> Record:
+def _record(metric: str, scores: Mapping[str, Any], before: float | None, collapsed: bool,
+            common: Mapping[str, Any]) -> Record:
+    value, judge = scores[metric], PROTOCOLS[metric.split("_")[-1]]
+    details = {name: scores[name] for name in DETAILS[metric.partition("_")[0]] if name in scores}
+    if f"{metric}_sd" in scores:
+        details["sd"] = round(scores[f"{metric}_sd"], 6)
     status = "collapsed" if collapsed else "ok" if math.isfinite(value) else "non-finite"
-    return Record(metric=metric, unit="%" if metric in PERCENT else "", protocol=PROTOCOLS[metric.split("_")[-1]],
+    return Record(metric=metric, unit="%" if metric in PERCENT else "", protocol=judge, details=details,
                   status=status, value=round(value, 6) if status == "ok" else None,
                   input_value=None if before is None else round(before, 6), **common)
 
@@ -115,6 +124,11 @@ def _record(metric: str, value: float, before: float | None, collapsed: bool, co
 PROTOCOLS = {"fid": "inception", "inception": "inception", "vgg16": "vgg16"} | dict.fromkeys(
     ("miou", "classacc", "pixacc", "void"), "drn")
 """What judged, by the last word of a metric's name."""
+
+
+DETAILS = {"fid": ("resize",), "fd": ("resize",), "kid": ("resize", "kid_subset_size"),
+           **dict.fromkeys(("miou", "classacc", "pixacc"), ("ambiguous",))}
+"""What a record says about how its number came about, by the first word of a metric's name."""
 
 
 def _write(folder: Path, domains: Domains, fakes: list[np.ndarray]) -> None:
