@@ -30,7 +30,7 @@ def calibrate(profile: str, seeds: int, jobs: int | None = None, root: Path = Pa
             if seed == 0 or models.get(e.system).trained]
     stale = [run for run in runs if not _current(run, root)]
     preload(name for run in stale for name in (*training_entries(run), *evaluation_entries(run)))
-    side_by_side(partial(_measure, root=root), stale, jobs)
+    side_by_side(partial(_measure, root=root), stale, jobs, always=True)
     records = [record for run in runs for record in read_file(_file(run, root))]
     path = gate.expected_file(profile, root)
     results = {"profile": profile, "results": gate.derive(records)}

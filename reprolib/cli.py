@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from reprolib.console import Jobs, Json, Profile, show
+from reprolib.data import commands as data_commands
 from reprolib.errors import UserError
+from reprolib.report import commands as report_commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Reference reproduction of AECR-Net and CUT: data, training, evaluation, tables, ledger.")
-data_app = typer.Typer(no_args_is_help=True, help="Prepare, register and check datasets.")
-report_app = typer.Typer(no_args_is_help=True, help="Tables, ledger files and notebooks (stages of the pipeline).")
-app.add_typer(data_app, name="data")
-app.add_typer(report_app, name="report")
+app.add_typer(data_commands.app, name="data")
+app.add_typer(report_commands.app, name="report")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Targets = Annotated[list[str], typer.Argument(
     metavar="TARGET...", help="Experiments of the profile, or systems: --dataset, or all in the profile.")]
-Jobs = Annotated[int | None, typer.Option(help="Runs side by side on a CPU, one thread each; by default up to 4.")]
-Profile = Annotated[str | None, typer.Option("--profile", help="Profile; by default the one in params.yaml.")]
 
 
 @app.command()
@@ -37,7 +34,7 @@ def systems(as_json: Json = False) -> None:
         rows.append({"name": system.name, "task": system.task, "params": next(iter(parts.values())), "parts": parts,
                      "paper_params": system.paper_params, "source": system.source, "label": system.label,
                      "count_note": system.count_note})
-    _show(rows, as_json, ("name", "task", "params", "paper_params", "source"))
+    show(rows, as_json, ("name", "task", "params", "paper_params", "source"))
 
 
 @app.command()
@@ -73,7 +70,7 @@ def train(
                     learning_rate=learning_rate, precision=precision, recipe=recipe)
     preload(name for e in chosen for name in training_entries(e))
     work = partial(run, resume=resume, data_root=root, accelerator=accelerator, workers=workers, keep_state=True)
-    for e, at in zip(chosen, side_by_side(work, chosen, jobs, accelerator), strict=True):
+    for e, at in zip(chosen, side_by_side(work, chosen, jobs, accelerator, dataset is None), strict=True):
         if parallel.rank() == 0:
             score = f"{at.best:.2f} dB" if models.get(e.system).task == "dehazing" else f"distance {-at.best:.2f}"
             print(f"{e.id}: best validation {score} at step {at.best_step} of {at.step}; {e.folder()}")
@@ -106,6 +103,7 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="How PSNR and SSIM are computed.")] = "aecr",
     distance: Annotated[str, typer.Option(help="Translation: inception (FID) or vgg16 (works offline).")] = "vgg16",
     segmenter: Annotated[Path | None, typer.Option(help="Trained segmenter, for label-to-photo translation.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of the network, such as middle=3.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the scores of published weights as records.")] = False,
     profile: Profile = None,
@@ -115,6 +113,7 @@ def evaluate(
 ) -> None:
     """Measure a system on a dataset, or an experiment of the profile (which writes its records)."""
     from reprolib import models
+    from reprolib.console import network_options
     from reprolib.experiment import active_profile, find, select
 
     if dataset is None:
@@ -125,8 +124,9 @@ def evaluate(
         chosen = select(profile or active_profile(), targets, seed=seed)
         preload(name for e in chosen for name in evaluation_entries(e))
         rows = [{"experiment": r.experiment, "metric": r.metric, "value": r.value, "input": r.input_value, "n": r.n}
-                for records in side_by_side(evaluate_experiment, chosen, jobs) for r in records]
-        _show(rows, as_json, ("experiment", "metric", "value", "input", "n"))
+                for records in side_by_side(evaluate_experiment, chosen, jobs, always=True)
+                for r in records]
+        show(rows, as_json, ("experiment", "metric", "value", "input", "n"))
         return
     target, *more = targets
     if more:
@@ -141,22 +141,25 @@ def evaluate(
         if not weights.is_file():
             raise UserError(f"no trained {target} for {dataset}", where=weights,
                             fix=f"give --weights FILE, or run `reprolib train {target} --dataset {dataset}`")
+    options = network_options(system, option or [])
     if system.task == "translation":
+        if options:
+            raise UserError("a translator's options stand in its weights file", fix="leave --option out")
         from reprolib.evaluation.translation import evaluate as measure
 
         result = measure(target, dataset, weights=weights, data_root=root, split=split, limit=limit, pictures=output,
                          distance=distance, segmenter=segmenter)
-        _show(result if as_json else [result], as_json, tuple(result))
+        show(result if as_json else [result], as_json, tuple(result))
         return
     from reprolib.evaluation.dehazing import evaluate as run
 
     result = run(target, dataset, weights=weights, data_root=root, split=split, limit=limit, protocol=protocol,
-                 pictures=output)
+                 pictures=output, **options)
     if keep:
         from reprolib.evaluation.published import record
 
         record(result, weights if system.trained else None, root, limit)
-    _show(result if as_json else [result], as_json, ("system", "n", "psnr", "ssim", "hazy_psnr", "hazy_ssim"))
+    show(result if as_json else [result], as_json, ("system", "n", "psnr", "ssim", "hazy_psnr", "hazy_ssim"))
 
 
 @app.command()
@@ -194,7 +197,7 @@ def ledger(profile: Profile = None, as_json: Json = False) -> None:
     from reprolib.report.stages import build_ledger
 
     entries = build_ledger(profile or active_profile())
-    _show(entries, as_json, ("table", "row", "dataset", "metric", "paper_value", "value", "spread", "status"))
+    show(entries, as_json, ("table", "row", "dataset", "metric", "paper_value", "value", "spread", "status"))
 
 
 @app.command()
@@ -220,7 +223,7 @@ def bench(
     chosen = cases(system, task, precision, batch, crop, width, rate, accelerator)
     rows = [run(case, repeats) for case in chosen]
     paths = keep(rows)
-    _show(rows, as_json, ("system", "task", "precision", "step_seconds", "reference_seconds", "speedup",
+    show(rows, as_json, ("system", "task", "precision", "step_seconds", "reference_seconds", "speedup",
                           "memory_ratio", "share_of_ceiling"))
     if not as_json:
         for verdict in (v for row in rows for v in row["targets"]):
@@ -267,159 +270,6 @@ def profile(name: Annotated[str | None, typer.Argument(help="Profile to switch t
         switch(name)
     active = active_profile()
     print("\n".join(f"{'*' if p == active else ' '} {p}" for p in profiles()))
-
-
-@data_app.command("list")
-def data_list(as_json: Json = False) -> None:
-    """List the datasets and where they are."""
-    from reprolib.data.registry import datasets, locate
-
-    rows = []
-    for d in datasets().values():
-        try:
-            place = str(locate(d.name))
-        except UserError:
-            place = "-"
-        rows.append({"name": d.name, "title": d.title, "place": place, "note": d.note, "licence": d.licence})
-    _show(rows, as_json, ("name", "title", "place", "note"))
-
-
-@data_app.command("prepare")
-def data_prepare(name: str) -> None:
-    """Make an embedded dataset, or fetch the VGG16 weights (name: vgg16)."""
-    if name == "vgg16":
-        from reprolib.data.vgg16 import fetch
-
-        print(fetch())
-    else:
-        from reprolib.data.prepare import prepare
-
-        print(prepare(name))
-
-
-@data_app.command("register")
-def data_register(name: str, path: Path) -> None:
-    """Check a downloaded dataset and remember where it is."""
-    from reprolib.data.verify import register
-
-    print(register(name, path))
-
-
-@data_app.command("verify")
-def data_verify(
-    name: str,
-    root: Annotated[Path | None, typer.Option(help="Folder to check instead of the registered one.")] = None,
-    full: Annotated[bool, typer.Option(help="Decode every picture.")] = False,
-) -> None:
-    """Check that a dataset is whole."""
-    from reprolib.data.verify import verify
-
-    report = verify(name, root, full=full)
-    print(report)
-    if report.problems:
-        raise typer.Exit(1)
-
-
-@report_app.command("ledger")
-def report_ledger(profile: Profile = None) -> None:
-    """Write the ledger and the tables of a profile."""
-    from reprolib.experiment import active_profile
-    from reprolib.report.stages import write_ledger
-
-    write_ledger(profile or active_profile())
-
-
-@report_app.command("cost")
-def report_cost(profile: Profile = None) -> None:
-    """Time a step of every translator in one run."""
-    from reprolib.experiment import active_profile
-    from reprolib.report.cost import write_costs
-
-    write_costs(profile or active_profile())
-
-
-@report_app.command("protocols")
-def report_protocols(profile: Profile = None) -> None:
-    """Measure the same pictures under every protocol."""
-    from reprolib.experiment import active_profile
-    from reprolib.report.stages import write_protocols
-
-    write_protocols(profile or active_profile())
-
-
-@report_app.command("notebook")
-def report_notebook(name: str, profile: Profile = None) -> None:
-    """Execute one notebook into results/<profile>/notebooks; bench, of no profile, into results/bench."""
-    if name == "bench":
-        from reprolib.report.bench import write_notebook
-
-        print(write_notebook())
-        return
-    from reprolib.experiment import active_profile
-    from reprolib.report.stages import run_notebook
-
-    run_notebook(name, profile or active_profile())
-
-
-@report_app.command("dcp")
-def report_dcp(
-    dataset: Annotated[str, typer.Argument(help="Dataset of pairs.")] = "sots-indoor",
-    root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
-    limit: Annotated[int, typer.Option(help="Pairs, each of another scene.")] = 12,
-) -> None:
-    """Measure the documented variants of DCP; writes results/published/tables/dcp_variants.*."""
-    from reprolib.report.dcp import write
-
-    write(dataset, limit, root)
-
-
-@report_app.command("pictures")
-def report_pictures(
-    dataset: Annotated[str, typer.Argument(help="Registered dataset of pairs.")],
-    system: Annotated[list[str], typer.Option(help="NAME, or NAME=WEIGHTS; give it once for each system.")],
-    output: Annotated[Path, typer.Option(help="The executed notebook; its figure goes beside it.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
-    count: Annotated[int, typer.Option(help="Pictures shown.")] = 4,
-) -> None:
-    """Compare any systems and weights on pictures of a real dataset, in a notebook."""
-    from reprolib.report.stages import run_pictures
-
-    run_pictures(dataset, system, output, root, count)
-
-
-@report_app.command("times")
-def report_times(profile: Profile = None) -> None:
-    """Run `dvc repro` and keep how long each stage took, if all of them ran (results/<profile>/times.json)."""
-    from reprolib.experiment import active_profile
-    from reprolib.report.times import watch
-
-    print(f"{watch(profile or active_profile())} stages ran")
-
-
-@report_app.command("summary")
-def report_summary(profile: Profile = None, readme: bool = False) -> None:
-    """Write results/<profile>/README.md; with --readme also the results part of the project's README."""
-    from reprolib.experiment import active_profile
-    from reprolib.report.summary import write_readme, write_summary
-
-    write_summary(profile or active_profile())
-    if readme:
-        write_readme(profile or active_profile())
-
-
-def _show(rows: Any, as_json: bool, columns: tuple[str, ...]) -> None:
-    """Print rows as JSON or as a table."""
-    if as_json:
-        print(json.dumps(rows, indent=1))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns)
-    for row in rows:
-        cells = (row.get(c) for c in columns)
-        table.add_row(*("" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in cells))
-    Console().print(table)
 
 
 def main() -> None:

@@ -27,20 +27,20 @@ MOST = 4
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = None,
-                 accelerator: str = "auto") -> list[R]:
+                 accelerator: str = "auto", always: bool = False) -> list[R]:
     """`work` of each item, in the order of the items.
 
     Args:
         work: a function that can be pickled; what it returns too.
         jobs: processes at once; by default one for each core, at most `MOST`. On a GPU, which one network fills, and
-            under torchrun, whose processes share each piece, there is always one, this one. A single item also runs
-            in this process, with all threads.
+            under torchrun, whose processes share each piece, there is always one, this one.
         accelerator: auto, cpu or cuda.
+        always: a single item, too, gets a process of one thread; otherwise it runs in this one, with all threads.
 
     Raises:
         UserError: from the first piece of work that fails, or if its process was killed; the others are stopped.
     """
-    if len(items) < 2 or _on_gpu(accelerator) or _shared():
+    if not items or (len(items) == 1 and not always) or _on_gpu(accelerator) or _shared():
         return [work(item) for item in items]
     jobs = jobs or min(cores(), MOST)
     # A copy of this process where the system can make one safely.
@@ -82,15 +82,16 @@ def cores() -> int:
 
 
 def _on_gpu(accelerator: str) -> bool:
+    if accelerator == "cpu":
+        return False
     import torch
 
-    return accelerator != "cpu" and torch.cuda.is_available()
+    return torch.cuda.is_available()
 
 
 def _shared() -> bool:
-    from reprolib import parallel
-
-    return parallel.launched() > 1
+    """Whether torchrun started this process; torch is not asked, which some work does without."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def _receive(receiver: Connection, process: BaseProcess) -> tuple[str, Any]:
@@ -104,14 +105,16 @@ def _receive(receiver: Connection, process: BaseProcess) -> tuple[str, Any]:
 
 
 def _child(work: Callable[[T], R], item: T, sender: Connection, parent: int) -> None:
-    import torch
-
     def report(*line: object) -> None:
         if os.getppid() != parent:  # killed: whoever starts the work anew must not find us still writing
             os._exit(1)
         sender.send(("progress", line))
 
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for torch, and for processes of the work, if they load it later
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
     report_to(report)
     try:
         sender.send(("result", work(item)))

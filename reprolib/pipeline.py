@@ -15,7 +15,7 @@ import yaml
 from reprolib import models
 from reprolib.code import evaluation_entries, training_entries
 from reprolib.data.registry import datasets, get_dataset
-from reprolib.experiment import Experiment, experiments, read_profile
+from reprolib.experiment import Experiment, experiments, profiles, read_profile
 from reprolib.files import write_text
 from reprolib.provenance import PACKAGE, modules
 from reprolib.report.catalogue import LEDGER_FILES, PROTOCOL_TABLES, Stage, protocol_runs, report_stages
@@ -118,7 +118,7 @@ def _reports(profile: str, runs: list[Experiment], root: Path) -> dict[str, Entr
 
 def _report(profile: str, stage: Stage) -> Entry:
     needs = [path.format(profile=profile) for path in stage.needs]
-    sources = [f"notebooks/{stage.source}.ipynb"] if stage.source else []
+    sources = [f"notebooks/{source}.ipynb" for source in stage.sources]
     return _entry(f"reprolib report {stage.command} --profile {profile}", [*code(*stage.modules), *sources, *needs],
                   small=[path.format(profile=profile) for path in stage.makes])
 
@@ -188,3 +188,16 @@ def switch(profile: str, root: Path = Path()) -> None:
     comment = "".join(line for line in params.read_text().splitlines(keepends=True) if line.startswith("#"))
     write_text(params, f"{comment}profile: {profile}\n")
     write_text(root / "dvc.yaml", text)
+    prune(root)
+
+
+def prune(root: Path = Path()) -> None:
+    """Take stages that no profile has any more out of dvc.lock: DVC reads and writes all of it at every stage."""
+    path = root / "dvc.lock"
+    if not path.is_file():
+        return
+    lock = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # C: 20 times faster
+    known = {stage for name in profiles(root) for stage in build(name, root)["stages"]}
+    kept = {stage: content for stage, content in lock["stages"].items() if stage in known}
+    if kept.keys() != lock["stages"].keys():
+        write_text(path, yaml.safe_dump({**lock, "stages": kept}, sort_keys=False))

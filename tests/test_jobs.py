@@ -47,6 +47,8 @@ def test_results_keep_the_order_and_each_has_one_thread_of_its_own() -> None:
 
 def test_one_piece_of_work_runs_here() -> None:
     assert side_by_side(describe, [2])[0][1] == os.getpid()
+    ((_, process, threads),) = side_by_side(describe, [2], accelerator="cpu", always=True)
+    assert process != os.getpid() and threads == 1, "in a pipeline it must not matter how many runs there are"
 
 
 @pytest.mark.parametrize(("how", "error", "words"), [

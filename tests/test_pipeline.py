@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from reprolib.errors import UserError
+from reprolib.evaluation.run import reduced
 from reprolib.experiment import Contrast, Schedule, active_profile, experiments, find, profiles, select
 from reprolib.paper.cells import load
-from reprolib.pipeline import build, render
+from reprolib.pipeline import build, prune, render
 from reprolib.provenance import modules
 from reprolib.report.catalogue import notebooks
 
@@ -108,3 +109,26 @@ def test_profiles_are_read(project: Path) -> None:
     for name in profiles(project):
         assert yaml.safe_load((project / "profiles" / f"{name}.yaml").read_text())["experiments"]
         assert experiments(name, project)
+
+
+def test_lab_is_full_size_and_needs_no_download_of_weights(project: Path) -> None:
+    mini, lab = experiments("mini", project), experiments("lab", project)
+    assert list(lab) == list(mini)
+    for e in lab.values():
+        assert e.rows == mini[e.name].rows and e.recipe == "published" and not reduced(e), e.name
+        assert e.steps <= 5000 and "features" not in e.loss and e.distance == "vgg16", e.name
+        assert e.contrast is None or (e.contrast.features, e.contrast.start) == ("vgg16", 0.0), e.name
+
+
+def test_the_lock_keeps_no_stage_that_is_gone(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "tiny.yaml").write_text("experiments: {a: {system: dcp, dataset: haze-dense}}\n")
+    lock = tmp_path / "dvc.lock"
+    entry = {"cmd": "x", "deps": [{"path": "a", "md5": "0", "size": 1}]}
+    content = {"schema": "2.0", "stages": {"tiny-evaluate-dcp": entry, "tiny-evaluate-gone": entry}}
+    lock.write_text(yaml.safe_dump(content))
+    prune(tmp_path)
+    assert yaml.safe_load(lock.read_text()) == {"schema": "2.0", "stages": {"tiny-evaluate-dcp": entry}}
+    before = lock.read_bytes()
+    prune(tmp_path)
+    assert lock.read_bytes() == before

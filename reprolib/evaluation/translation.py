@@ -42,12 +42,12 @@ def translate_all(network: nn.Module, multiple: int, sources: Iterable[np.ndarra
 
 
 def measure_pictures(fakes: list[np.ndarray], domains: Domains, distance: str,
-                     segmenter: nn.Module | None = None) -> dict[str, Any]:
+                     segmenter: nn.Module | None = None, again: bool = False) -> dict[str, Any]:
     """All scores of pictures that were translated from `domains.a`, in its order (`METRICS`), and how they came about.
 
-    The reference set is `domains.b`, all of it, in its own size.
+    The reference set is `domains.b`, all of it, in its own size. `again`: the pictures will be judged again.
     """
-    found = distances(list(domains.b), fakes, distance)
+    found = distances(list(domains.b), fakes, distance, again=again)
     if segmenter is not None:
         found |= segmentation_scores(segmenter, fakes, list(domains.a))
     return {name: value for name, value in found.items() if name not in ("n", "n_real", "n_fake")}
@@ -68,7 +68,7 @@ def evaluate(system_name: str, dataset: str, *, weights: Path | None = None, dat
     if pictures is not None:
         _write(pictures, domains, fakes)
     judge = load_segmenter(segmenter) if segmenter else None
-    before = measure_pictures(list(domains.a), domains, distance)
+    before = measure_pictures(list(domains.a), domains, distance, again=True)
     return {
         "system": system_name, "dataset": dataset, "split": split, "n": len(fakes), "n_real": len(domains.b),
         **measure_pictures(fakes, domains, distance, judge),
@@ -86,7 +86,7 @@ def measure_experiment(experiment: Experiment, root: Path, kept: Path | None) ->
         folder = root / "checkpoints" / experiment.profile / f"segmenter-{experiment.measured_on}"
         judge = load_segmenter(folder / "last.safetensors")
     # The input's own scores are the same for every seed; the pipeline's records hold them.
-    before = {} if kept else measure_pictures(list(domains.a), domains, experiment.distance)
+    before = {} if kept else measure_pictures(list(domains.a), domains, experiment.distance, again=True)
     files = {file: experiment.folder(root) / f"{file}.safetensors" for file in CHECKPOINTS}
     scores: dict[str, dict[str, Any]] = {}
     records = []

@@ -31,6 +31,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from reprolib.contrast.features import WEIGHTS, load_features
 from reprolib.data.images import list_images, read_rgb
 from reprolib.errors import UserError, unknown
+from reprolib.files import sha256
 from reprolib.weights import read_state
 
 Pictures = Sequence[np.ndarray] | Path
@@ -46,15 +47,15 @@ VGG16 = "reprolib-vgg16"
 KID_SUBSETS = 100
 KID_SUBSET_SIZE = 1000
 """At most (Binkowski et al.); half of the smaller set where that is less, so that subsets differ."""
-REMEMBERED = 4096
-"""Pictures whose VGG16 features are kept: the real set is measured against again and again."""
+KEPT = Path("runs") / "features"
+"""Where features of sets that come again are kept, by the library, under the content of pictures and weights."""
 
 EXTRACTORS = {"inception": (INCEPTION, "fid", INCEPTION_SIDE), "vgg16": (VGG16, "fd_vgg16", SIDE)}
 """Name in torch-fidelity, name of the Frechet distance, side that pictures are resized to."""
 
 
 def distances(real: Pictures, fake: Pictures, extractor: str = "inception",
-              weights: Path | None = None) -> dict[str, Any]:
+              weights: Path | None = None, again: bool = False) -> dict[str, Any]:
     """Frechet and kernel distance between two sets; lower is better. Runs on the CPU; equal sets give equal numbers.
 
     Args:
@@ -64,6 +65,7 @@ def distances(real: Pictures, fake: Pictures, extractor: str = "inception",
             1 did) or 'vgg16' (512 features, resized to 128x128 bilinearly with antialiasing; works without a network).
         weights: of the extractor. By default weights/vgg16.safetensors; and for Inception the library's file in
             weights/, or else its download.
+        again: the judged set, like the reference set always, will be measured again: keep its features in `KEPT`.
 
     Returns:
         'fid' or 'fd_vgg16', symmetric in the sets; 'kid_inception' or 'kid_vgg16', the mean over random subsets, with
@@ -78,11 +80,13 @@ def distances(real: Pictures, fake: Pictures, extractor: str = "inception",
     sets = [_PictureSet(real, "real"), _PictureSet(fake, "fake")]
     subset = min(KID_SUBSET_SIZE, max(2, min(map(len, sets)) // 2))
     with _weights_file(extractor, weights) as path:
+        names = {f"input{i}_cache_name": s.name(sha256(Path(path)), side) for i, s in enumerate(sets[: 1 + again], 1)}
         found = calculate_metrics(
             input1=sets[0], input2=sets[1], feature_extractor=registered, feature_extractor_weights_path=path,
             fid=True, kid=True, kid_subsets=KID_SUBSETS, kid_subset_size=subset,
             # One by one: sizes may differ, and a picture's features must not depend on its neighbours in a batch.
-            batch_size=1, cuda=False, save_cpu_ram=True, cache=False, verbose=False,
+            batch_size=1, cuda=False, save_cpu_ram=True, cache=True, verbose=False,
+            cache_root=str(KEPT), **names,
         )
     return {
         name: max(0.0, found["frechet_inception_distance"]),  # rounding can take a zero below
@@ -101,6 +105,13 @@ class _PictureSet(Dataset[Tensor]):
         if len(self.pictures) < 2:
             raise UserError(f"{len(self.pictures)} {role} pictures have no covariance", fix="give 2 or more")
 
+    def name(self, weights: str, side: int) -> str:
+        """What their features depend on."""
+        digest = hashlib.sha256(f"{weights} {side} {TAP}".encode())
+        for picture_3HW in (self[index] for index in range(len(self))):
+            digest.update(str(tuple(picture_3HW.shape)).encode() + picture_3HW.numpy().tobytes())
+        return digest.hexdigest()[:32]
+
     def __len__(self) -> int:
         return len(self.pictures)
 
@@ -116,17 +127,12 @@ class _Pooled:
 
     def __init__(self, weights: Path):
         self.network = load_features("vgg16", weights, taps=(TAP,)).to(memory_format=torch.channels_last)
-        self.seen: dict[bytes, Tensor] = {}
 
     def __call__(self, picture_3HW: Tensor) -> Tensor:
-        key = hashlib.sha256(str(picture_3HW.shape).encode() + picture_3HW.numpy().tobytes()).digest()
-        if key not in self.seen:
-            if len(self.seen) >= REMEMBERED:
-                self.seen.clear()
-            x_13HW = F.interpolate(picture_3HW[None].float() / 255, (SIDE, SIDE), mode="bilinear", antialias=True)
-            x_13HW = x_13HW.contiguous(memory_format=torch.channels_last)  # 1.4 times faster on a CPU
-            self.seen[key] = self.network(x_13HW)[0].mean(dim=(0, 2, 3))
-        return self.seen[key]
+        x_13HW = F.interpolate(picture_3HW[None].float() / 255, (SIDE, SIDE), mode="bilinear", antialias=True)
+        x_13HW = x_13HW.contiguous(memory_format=torch.channels_last)  # 1.4 times faster on a CPU
+        features: Tensor = self.network(x_13HW)[0].mean(dim=(0, 2, 3))
+        return features
 
 
 @lru_cache(maxsize=1)

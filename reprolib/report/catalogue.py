@@ -23,15 +23,15 @@ PROTOCOL_SYSTEMS = ("dcp", "aodnet", "aecrnet")
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the pipeline that draws something; {profile} is filled in."""
+    """A stage of the pipeline that draws notebooks; {profile} is filled in."""
 
     name: str
     command: str
     modules: tuple[str, ...]
     needs: tuple[str, ...]
     makes: tuple[str, ...]
-    source: str | None = None
-    """The notebook that it runs."""
+    sources: tuple[str, ...]
+    """The notebooks that it runs."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,9 @@ class Notebook:
     modules: tuple[str, ...] = ()
 
     @property
-    def stage(self) -> Stage:
-        makes = (f"results/{{profile}}/notebooks/{self.name}.ipynb",
-                 *(f"results/{{profile}}/figures/{figure}.png" for figure in self.figures))
-        return Stage(f"notebook-{self.name}", f"notebook {self.name}", ("reprolib.report.notebooks", *self.modules),
-                     self.needs, makes, self.source)
+    def makes(self) -> tuple[str, ...]:
+        return (f"results/{{profile}}/notebooks/{self.name}.ipynb",
+                *(f"results/{{profile}}/figures/{figure}.png" for figure in self.figures))
 
 
 TABLE_MODULES = ("reprolib.report.tables", "reprolib.report.slider", "reprolib.paper.claims")
@@ -73,8 +71,18 @@ def notebooks(runs: Sequence[Experiment]) -> dict[str, Notebook]:
 
 
 def report_stages(runs: Sequence[Experiment]) -> list[Stage]:
-    """The stages that draw notebooks and their figures."""
-    return [notebook.stage for notebook in notebooks(runs).values()]
+    """The stages that draw notebooks and their figures: one for each half, since a notebook takes seconds to start."""
+    halves = (_together("dehazing", _dehazing(runs)), _together("translation", _translation(runs)))
+    return [stage for stage in halves if stage]
+
+
+def _together(task: str, group: Sequence[Notebook]) -> Stage | None:
+    if not group:
+        return None
+    return Stage(f"notebooks-{task}", f"notebook {' '.join(n.name for n in group)}",
+                 ("reprolib.report.notebooks", *(m for n in group for m in n.modules)),
+                 tuple(need for n in group for need in n.needs), tuple(made for n in group for made in n.makes),
+                 tuple(dict.fromkeys(n.source for n in group)))
 
 
 def _dehazing(runs: Sequence[Experiment]) -> list[Notebook]:
@@ -122,7 +130,7 @@ def _translation(runs: Sequence[Experiment]) -> list[Notebook]:
                           "experiments": [e.name for e in shown]}
             found.append(Notebook(f"cut_{column}", "translation_grid", parameters, _outputs(shown),
                                   (f"cut_{column}",), FIGURE_MODULES))
-    cut = next((e for e in group if "cut/cut" in e.rows), None)
+    cut = next((e for e in group if "cut/cut" in e.rows and get_dataset(e.measured_on).column == "horse2zebra"), None)
     if cut is not None:
         needs = (f"checkpoints/{{profile}}/{cut.name}", f"data/{cut.measured_on}",
                  f"results/{{profile}}/records/{cut.name}.json")

@@ -20,7 +20,7 @@ from reprolib.training.run import state_file, train
 from reprolib.training.translation import task
 
 
-def brightness(real: Sequence[np.ndarray], fake: Sequence[np.ndarray], extractor: str, *_: Any) -> dict[str, Any]:
+def brightness(real: Sequence[np.ndarray], fake: Sequence[np.ndarray], extractor: str, **_: Any) -> dict[str, Any]:
     """A stand-in for deep features: the difference of the mean levels."""
     means = [float(np.mean([picture.mean() for picture in pictures])) for pictures in (real, fake)]
     return {"fd_vgg16": abs(means[0] - means[1]), "kid_vgg16": 0.0, "extractor": extractor}

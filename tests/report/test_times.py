@@ -22,7 +22,7 @@ for stage in sys.argv[1:]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "pipeline.py").write_text(PIPELINE)
-    (tmp_path / "dvc.yaml").write_text("stages: {vgg16: {}, tiny-train-aodnet: {}, tiny-notebook-table1: {}}\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {vgg16: {}, tiny-train-aodnet: {}, tiny-notebooks-dehazing: {}}\n")
     return tmp_path
 
 
@@ -31,18 +31,18 @@ def run(root: Path, *stages: str) -> int:
 
 
 def test_each_stage_has_its_time(root: Path) -> None:
-    assert run(root, "vgg16", "tiny-train-aodnet", "tiny-notebook-table1") == 3
+    assert run(root, "vgg16", "tiny-train-aodnet", "tiny-notebooks-dehazing") == 3
     content = json.loads(times_file("tiny", root).read_text())
     seconds = {row["stage"]: row["seconds"] for row in content["stages"]}
-    assert list(seconds) == ["vgg16", "tiny-train-aodnet", "tiny-notebook-table1"]
+    assert list(seconds) == ["vgg16", "tiny-train-aodnet", "tiny-notebooks-dehazing"]
     assert max(seconds, key=lambda stage: seconds[stage]) == "tiny-train-aodnet"
     assert sum(seconds.values()) <= content["seconds"] + 0.2
     table = "\n".join(times_table("tiny", root))
-    assert all(f"| {kind} | 1 |" in table for kind in ("train", "notebook", "prepare"))
+    assert all(f"| {kind} | 1 |" in table for kind in ("train", "notebooks", "prepare"))
 
 
 def test_a_part_of_the_pipeline_is_not_kept_as_the_whole(root: Path) -> None:
-    assert run(root, "vgg16") == 1
+    assert run(root, "vgg16", "tiny-notebooks-dehazing") == 2
     assert not times_file("tiny", root).exists() and times_table("tiny", root) == []
 
 

@@ -67,13 +67,17 @@ class GCANet(nn.Module):
 
     Args:
         width: channels throughout; 64 in the paper.
+        middle: residual block after which the second of the three features is taken. 4 in the released code, although
+            the dilation changes after 3. With the released weights, 120 SOTS indoor pairs (8 bits) give 29.706 dB with
+            4, 29.487 with 3, 29.467 with 5 and 29.373 with 6.
 
     Shape:
         B3HW in [0, 1] to B3HW, unbounded; height and width multiples of 4.
     """
 
-    def __init__(self, width: int = 64):
+    def __init__(self, width: int = 64, middle: int = 4):
         super().__init__()
+        self.middle = middle
         self.conv1 = nn.Conv2d(4, width, 3, padding=1, bias=False)
         self.norm1 = nn.InstanceNorm2d(width, affine=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
@@ -96,8 +100,10 @@ class GCANet(nn.Module):
         for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2), (self.conv3, self.norm3)):
             y = F.relu(norm(conv(y)))
         shallow = y
-        middle = self.res4(self.res3(self.res2(self.res1(shallow))))
-        deep = self.res7(self.res6(self.res5(middle)))
+        features = [shallow]
+        for block in (self.res1, self.res2, self.res3, self.res4, self.res5, self.res6, self.res7):
+            features.append(block(features[-1]))
+        middle, deep = features[self.middle], features[-1]
         g1, g2, g3 = self.gate(torch.cat((shallow, middle, deep), 1)).chunk(3, dim=1)
         y = F.relu(self.norm4(self.deconv3(g1 * shallow + g2 * middle + g3 * deep)))
         y = F.relu(self.norm5(self.deconv2(y)))

@@ -93,6 +93,9 @@ class Method:
         self.progress = Progress()
         self.extras: dict[str, Stateful] = {"progress": self.progress}
 
+    steps_each = EVERY
+    """Steps of one iteration as the authors count: two that train only the content discriminator go before each."""
+
     def step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One batch. A batch for the content discriminator alone repeats the other terms of the last full one."""
         half = len(real_a) // 2
