@@ -98,8 +98,10 @@ def report_times(profile: Profile = None) -> None:
 def report_summary(profile: Profile = None, readme: bool = False) -> None:
     """Write results/<profile>/README.md; with --readme also the results part of the project's README."""
     from reprolib.experiment import active_profile
-    from reprolib.report.summary import write_readme, write_summary
+    from reprolib.report.summary import write_summary
 
     write_summary(profile or active_profile())
     if readme:
+        from reprolib.report.readme import write_readme
+
         write_readme(profile or active_profile())

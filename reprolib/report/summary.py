@@ -6,12 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.report.tables import read_ledger
-from reprolib.report.times import times_table
-
-BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", "<!-- end of results -->"
 
 
 DEHAZING = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4)}
@@ -80,18 +76,3 @@ def write_summary(profile: str, root: Path = Path()) -> None:
     """results/<profile>/README.md."""
     text = f"# Results of profile `{profile}`\n\n{summary(profile, root)}"
     write_text(root / "results" / profile / "README.md", text)
-
-
-def write_readme(profile: str, root: Path = Path()) -> None:
-    """Put the summary, and where the pipeline's time went, between the marks in the project's README.
-
-    Raises:
-        UserError: the marks are gone.
-    """
-    path = root / "README.md"
-    text = path.read_text()
-    if BEGIN not in text or END not in text:
-        raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
-    before, rest = text.split(BEGIN, 1)
-    times = "\n".join(times_table(profile, root))
-    write_text(path, f"{before}{BEGIN}\n{summary(profile, root)}\n{times}{END}{rest.split(END, 1)[1]}")

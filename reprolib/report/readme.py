@@ -1,0 +1,48 @@
+"""The measured part of the project's README: results, where the pipeline's time went, steps beside the plain way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from reprolib.bench.run import read
+from reprolib.errors import UserError
+from reprolib.files import write_text
+from reprolib.report.bench import table, targets
+from reprolib.report.summary import summary
+from reprolib.report.times import times_table
+
+BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", "<!-- end of results -->"
+
+
+def write_readme(profile: str, root: Path = Path()) -> None:
+    """Put what was measured between the marks in the project's README.
+
+    Raises:
+        UserError: the marks are gone.
+    """
+    path = root / "README.md"
+    text = path.read_text()
+    if BEGIN not in text or END not in text:
+        raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
+    before, rest = text.split(BEGIN, 1)
+    measured = "\n".join([summary(profile, root), *times_table(profile, root), *bench_table(root)])
+    write_text(path, f"{before}{BEGIN}\n{measured}{END}{rest.split(END, 1)[1]}")
+
+
+def bench_table(root: Path = Path()) -> list[str]:
+    """Markdown lines: each configuration of `reprolib bench` and its targets; nothing where none was measured."""
+    rows = read(root)
+    if not rows:
+        return []
+    shown = table(rows).drop(columns=["layout", "of copies", "torch"])
+    promised = targets(rows).drop(columns="device")
+    return ["A step, and a whole picture, beside the plain way of computing them in the same run (`reprolib bench`):", "",
+            *_markdown(shown.columns, shown.itertuples(index=False)), "",
+            *_markdown(promised.columns, promised.itertuples(index=False)), ""]
+
+
+def _markdown(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    heads = list(heads)
+    return [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|",
+            *(f"| {' | '.join(str(value) for value in row)} |" for row in rows)]
