@@ -32,8 +32,9 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = 
 
     Args:
         work: a function that can be pickled; what it returns too.
-        jobs: processes at once; by default one for each core, at most `MOST`. On a GPU, which one network fills, and
-            under torchrun, whose processes share each piece, there is always one, this one.
+        jobs: processes at once; by default one more than there are cores, at most `MOST`: three runs that share two
+            cores are done earlier than two runs and then a third alone. On a GPU, which one network fills, and under
+            torchrun, whose processes share each piece, there is always one, this one.
         accelerator: auto, cpu or cuda.
         always: a single item, too, gets a process of one thread; otherwise it runs in this one, with all threads.
 
@@ -42,7 +43,7 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T], jobs: int | None = 
     """
     if not items or (len(items) == 1 and not always) or _on_gpu(accelerator) or _shared():
         return [work(item) for item in items]
-    jobs = jobs or min(cores(), MOST)
+    jobs = jobs or min(cores() + 1, MOST)
     # A copy of this process where the system can make one safely.
     context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     waiting = list(enumerate(items))[::-1]

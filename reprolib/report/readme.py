@@ -37,7 +37,7 @@ def bench_table(root: Path = Path()) -> list[str]:
         return []
     shown = table(rows).drop(columns=["layout", "of copies", "torch"])
     promised = targets(rows).drop(columns="device")
-    return ["A step, and a whole picture, beside the plain way of computing them in the same run (`reprolib bench`):", "",
+    return ["A step, and a whole picture, beside the plain way of computing them in one run (`reprolib bench`):", "",
             *_markdown(shown.columns, shown.itertuples(index=False)), "",
             *_markdown(promised.columns, promised.itertuples(index=False)), ""]
 

@@ -9,7 +9,6 @@ from typing import Any
 from reprolib.files import write_text
 from reprolib.report.tables import read_ledger
 
-
 DEHAZING = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4)}
 TRANSLATION = {"fid": ("distance", 2), "miou": ("mIoU", 1), "classacc": ("class acc.", 1), "pixacc": ("pixel acc.", 1)}
 CONDITIONS = {"mini": (
