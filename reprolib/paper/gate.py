@@ -74,8 +74,10 @@ def derive(records: Iterable[Record]) -> dict[str, Any]:
     """Expected values and tolerances from records of several seeds.
 
     For one new run of an experiment with n recorded seeds, the interval is t(0.995, f) s sqrt(1 + 1/n). The standard
-    deviation s is pooled over the trained experiments that share dataset, protocol and metric, which gives f degrees
-    of freedom; three seeds alone would know their own spread badly.
+    deviation s is pooled over the experiments of its system that share protocol and metric, which gives f degrees of
+    freedom; three seeds alone would know their own spread badly. Systems are not pooled, since their spreads differ by
+    a factor of 20 (DRIT's and DistanceGAN's distances); only where a system has a single experiment is the spread
+    that of all systems on its dataset.
 
     Raises:
         UserError: a trained experiment with fewer than three seeds, a seed twice, or a record without a value.
@@ -86,7 +88,7 @@ def derive(records: Iterable[Record]) -> dict[str, Any]:
             raise UserError(f"{key(record)} seed {record.seed} is {record.status}",
                             fix="mend it before recording results")
         groups[key(record)].append(record)
-    pools: dict[tuple[str, str, str, bool], list[list[float]]] = defaultdict(list)
+    pools: dict[tuple[str, ...], list[list[float]]] = defaultdict(list)
     for name, group in groups.items():
         if len({r.seed for r in group}) < len(group):
             raise UserError(f"{name} has two records of one seed", fix="delete one of them")
@@ -94,12 +96,19 @@ def derive(records: Iterable[Record]) -> dict[str, Any]:
             continue
         if len(group) < MIN_SEEDS:
             raise UserError(f"{name} has {len(group)} seeds, {MIN_SEEDS} are needed", fix=CALIBRATE)
-        pools[_pool(group[0])].append(_numbers(group))
-    return {name: _expected(group, pools[_pool(group[0])]) for name, group in groups.items()}
+        for shared in _shared(group[0]):
+            pools[shared].append(_numbers(group))
+    expected = {}
+    for name, group in groups.items():
+        of_system, of_dataset = (pools[shared] for shared in _shared(group[0]))
+        expected[name] = _expected(group, of_system if len(of_system) > 1 else of_dataset)
+    return expected
 
 
-def _pool(record: Record) -> tuple[str, str, str, bool]:
-    return record.dataset, record.protocol, record.metric, record.tabled
+def _shared(record: Record) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a record shares with others of its system, and with others on its dataset."""
+    measure = (record.protocol, record.metric, str(record.tabled))
+    return ("system", record.system, *measure), ("dataset", record.dataset, *measure)
 
 
 def _numbers(group: list[Record]) -> list[float]:

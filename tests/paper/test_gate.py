@@ -88,11 +88,19 @@ def test_a_new_run_passes_in_99_of_100_cases() -> None:
     assert abs(passed / trials - 0.99) < 4 * math.sqrt(0.99 * 0.01 / trials)
 
 
-@pytest.mark.parametrize("change", [{"dataset": "haze-dense"}, {"protocol": "skimage"}, {"metric": "ssim", "unit": ""}])
+@pytest.mark.parametrize("change", [{"system": "aodnet"}, {"protocol": "skimage"}, {"metric": "ssim", "unit": ""}])
 def test_only_like_is_pooled_with_like(change: dict[str, str]) -> None:
     wild = runs({"wild": (0.0, 50.0, 90.0)}, **change)
     alone, beside = gate.derive(runs()), gate.derive([*runs(), *wild])
     assert {k: beside[k] for k in alone} == alone
+
+
+def test_a_system_with_one_experiment_has_the_spread_of_its_dataset() -> None:
+    alone = (19.0, 19.5, 19.7)
+    derived = gate.derive([*runs(), *runs({"alone": alone}, system="aodnet")])
+    expected = restated_tolerance([*SEEDS.values(), alone], len(alone))
+    assert derived["alone/haze-homogeneous/aecr/psnr"]["tolerance"] == pytest.approx(expected, rel=1e-12)
+    assert {name: derived[name] for name in gate.derive(runs())} == gate.derive(runs())
 
 
 def test_untrained_systems_have_their_own_tolerance_and_leave_the_pool() -> None:
