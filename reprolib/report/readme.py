@@ -8,11 +8,15 @@ from pathlib import Path
 from reprolib.bench.run import read
 from reprolib.errors import UserError
 from reprolib.files import write_text
+from reprolib.records import read_records
 from reprolib.report.bench import table, targets
 from reprolib.report.summary import summary
 from reprolib.report.times import times_table
 
 BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", "<!-- end of results -->"
+
+
+SCORES = {"fd_vgg16": "FD-VGG16", "kid_vgg16": "KD-VGG16", "miou": "mIoU %"}
 
 
 def write_readme(profile: str, root: Path = Path()) -> None:
@@ -26,8 +30,25 @@ def write_readme(profile: str, root: Path = Path()) -> None:
     if BEGIN not in text or END not in text:
         raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN, 1)
-    measured = "\n".join([summary(profile, root), *times_table(profile, root), *bench_table(root)])
+    measured = "\n".join([summary(profile, root), *short_runs(root), *times_table(profile, root),
+                          *bench_table(root)])
     write_text(path, f"{before}{BEGIN}\n{measured}{END}{rest.split(END, 1)[1]}")
+
+
+def short_runs(root: Path = Path()) -> list[str]:
+    """Markdown lines: scores of profile `samples`, real pictures; nothing where none was measured."""
+    rows: dict[str, dict[str, object]] = {}
+    for r in read_records("samples", root):
+        if r.tabled and r.metric in SCORES and r.value is not None:
+            row = rows.setdefault(r.experiment, {"system": r.system, "dataset": r.dataset,
+                                                 "pictures": f"{r.n} against {r.n_real}", "steps": r.steps})
+            before = "" if r.input_value is None else f" (untranslated {r.input_value:.2f})"
+            row[SCORES[r.metric]] = f"{r.value:.2f}{before}"
+    if not rows:
+        return []
+    heads = list(dict.fromkeys(head for row in rows.values() for head in row))
+    return ["Short runs on real pictures (profile `samples`): they show that everything works, not how good it is.", "",
+            *_markdown(heads, ([row.get(head, "") for head in heads] for row in rows.values())), ""]
 
 
 def bench_table(root: Path = Path()) -> list[str]:
