@@ -14,6 +14,7 @@ from scipy import stats
 
 from reprolib import models
 from reprolib.errors import UserError
+from reprolib.experiment import experiments
 from reprolib.paper import gate
 from reprolib.paper.cells import exact_counts
 from reprolib.records import Record, records_folder, write_records
@@ -216,15 +217,26 @@ def test_the_projects_own_tolerances_follow_from_their_seeds(project: Path) -> N
         pytest.skip("no results recorded yet: run `reprolib calibrate`")
     for path in files:
         results = json.loads(path.read_text())["results"]
-        pools: dict[str, list[tuple[float, ...]]] = {}
+        runs_of = experiments(path.stem, project)
+        of_system: dict[str, list[tuple[float, ...]]] = {}
+        of_dataset: dict[str, list[tuple[float, ...]]] = {}
+
+        def places(name: str) -> tuple[str, str]:
+            experiment, dataset, measure = name.split("/", 2)
+            return f"{runs_of[experiment].system}/{measure}", f"{dataset}/{measure}"  # noqa: B023
+
         for name, entry in results.items():
             if entry["steps"]:
-                pools.setdefault(name.split("/", 1)[1], []).append(tuple(entry["values"].values()))
+                for pools, place in zip((of_system, of_dataset), places(name), strict=True):
+                    pools.setdefault(place, []).append(tuple(entry["values"].values()))
         for name, entry in results.items():
             values = tuple(entry["values"].values())
             assert entry["value"] == pytest.approx(np.mean(values), rel=1e-12), name
             untrained = 1e-3 if name.endswith("/psnr") else 1e-4
-            want = restated_tolerance(pools[name.split("/", 1)[1]], len(values)) if entry["steps"] else untrained
+            siblings, neighbours = (pools.get(place, []) for pools, place in
+                                    zip((of_system, of_dataset), places(name), strict=True))
+            pool = siblings if len(siblings) > 1 else neighbours
+            want = restated_tolerance(pool, len(values)) if entry["steps"] else untrained
             assert entry["tolerance"] == pytest.approx(want, rel=1e-9), name
             assert entry["n_seeds"] == len(values) >= (3 if entry["steps"] else 1), name
 
