@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from reprolib.console import Jobs, Json, Profile, show
+from reprolib.console import Jobs, Json, Profile, network_options, show
 from reprolib.data import commands as data_commands
 from reprolib.errors import UserError
 from reprolib.report import commands as report_commands
@@ -113,7 +113,6 @@ def evaluate(
 ) -> None:
     """Measure a system on a dataset, or an experiment of the profile (which writes its records)."""
     from reprolib import models
-    from reprolib.console import network_options
     from reprolib.experiment import active_profile, find, select
 
     if dataset is None:

@@ -10,11 +10,9 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from reprolib.data.images import write_png
 from reprolib.errors import UserError
 from reprolib.experiment import Experiment
 from reprolib.jobs import side_by_side
@@ -59,17 +57,6 @@ def test_one_piece_of_work_runs_here() -> None:
 def test_the_first_failure_stops_the_others(how: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):  # at once, where the others would sleep for a minute
         side_by_side(partial(misbehave, how=how), [0, 1, 2, 3], jobs=3, accelerator="cpu")
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    random = np.random.default_rng(0)
-    for split, count in (("train", 4), ("val", 1)):
-        for i in range(count):
-            clear = random.integers(0, 255, (32, 32, 3), dtype=np.uint8)
-            write_png(tmp_path / "set" / split / "clear" / f"{i}.png", clear)
-            write_png(tmp_path / "set" / split / "hazy" / f"{i}_1.png", clear // 2 + 100)
-    return tmp_path / "set"
 
 
 def runs(steps: int) -> list[Experiment]:

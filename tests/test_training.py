@@ -9,13 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 from safetensors.torch import load_file
 
-from reprolib.data.images import write_png
 from reprolib.errors import UserError
 from reprolib.experiment import Experiment, Schedule
 from reprolib.training import dehazing, run
@@ -31,18 +29,6 @@ e = Experiment(name="tiny", profile="test", system="aecrnet", dataset="haze-homo
                steps=int(sys.argv[2]), batch=2, crop=16, learning_rate=1e-3, validate_every=20, save_every=1, seed=3)
 train(e, resume=True, data_root=Path(sys.argv[1]), accelerator="cpu")
 """
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    """Six small pairs in train, one in val."""
-    random = np.random.default_rng(0)
-    for split, count in (("train", 6), ("val", 1)):
-        for i in range(count):
-            clear = random.integers(0, 255, (32, 32, 3), dtype=np.uint8)
-            write_png(tmp_path / "set" / split / "clear" / f"{i}.png", clear)
-            write_png(tmp_path / "set" / split / "hazy" / f"{i}_1.png", clear // 2 + 100)
-    return tmp_path / "set"
 
 
 def experiment(**changes: object) -> Experiment:

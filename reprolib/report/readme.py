@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
+
+import pandas as pd
 
 from reprolib.bench.run import read
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.records import read_records
 from reprolib.report.bench import table, targets
+from reprolib.report.markdown import to_markdown
 from reprolib.report.summary import summary
 from reprolib.report.times import times_table
 
 BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", "<!-- end of results -->"
 
-
 SCORES = {"fd_vgg16": "FD-VGG16", "kid_vgg16": "KD-VGG16", "miou": "mIoU %"}
+"""Metrics of the short runs that are shown, and their heads."""
 
 
 def write_readme(profile: str, root: Path = Path()) -> None:
@@ -46,9 +48,8 @@ def short_runs(root: Path = Path()) -> list[str]:
             row[SCORES[r.metric]] = f"{r.value:.2f}{before}"
     if not rows:
         return []
-    heads = list(dict.fromkeys(head for row in rows.values() for head in row))
     return ["Short runs on real pictures (profile `samples`): they show that everything works, not how good it is.", "",
-            *_markdown(heads, ([row.get(head, "") for head in heads] for row in rows.values())), ""]
+            to_markdown(pd.DataFrame(list(rows.values())))]
 
 
 def bench_table(root: Path = Path()) -> list[str]:
@@ -59,11 +60,4 @@ def bench_table(root: Path = Path()) -> list[str]:
     shown = table(rows).drop(columns=["layout", "of copies", "torch"])
     promised = targets(rows).drop(columns="device")
     return ["A step, and a whole picture, beside the plain way of computing them in one run (`reprolib bench`):", "",
-            *_markdown(shown.columns, shown.itertuples(index=False)), "",
-            *_markdown(promised.columns, promised.itertuples(index=False)), ""]
-
-
-def _markdown(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
-    heads = list(heads)
-    return [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|",
-            *(f"| {' | '.join(str(value) for value in row)} |" for row in rows)]
+            to_markdown(shown.astype(str)), to_markdown(promised.astype(str))]

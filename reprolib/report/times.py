@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.provenance import environment
+from reprolib.report.markdown import to_markdown
 
 RUNNING = "Running stage '"
 """How DVC announces a stage."""
@@ -57,7 +59,7 @@ def watch(profile: str, root: Path = Path(), command: tuple[str, ...] = ("dvc", 
     rows = [{"stage": row["stage"], "seconds": round(end - row["begun"], 1)}
             for row, end in zip(found, ends, strict=True)]
     stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
-    if {s for s in stages if _kind(s.removeprefix(f"{profile}-")) in WORK} <= {row["stage"] for row in rows}:
+    if {s for s in stages if _kind(s, profile) in WORK} <= {row["stage"] for row in rows}:
         content = {"date": datetime.now(UTC).date().isoformat(), "environment": environment(),
                    "cores": os.cpu_count(), "seconds": round(whole, 1), "stages": rows}
         write_text(times_file(profile, root), json.dumps(content, indent=1, sort_keys=True) + "\n")
@@ -72,18 +74,17 @@ def times_table(profile: str, root: Path = Path()) -> list[str]:
     content = json.loads(path.read_text())
     groups: dict[str, list[float]] = {}
     for row in content["stages"]:
-        groups.setdefault(_kind(row["stage"].removeprefix(f"{profile}-")), []).append(row["seconds"])
+        groups.setdefault(_kind(row["stage"], profile), []).append(row["seconds"])
     lines = [f"The whole of `dvc repro` took {content['seconds'] / 60:.1f} minutes ({content['date']}, "
-             f"{content['environment']['cpu']}, {content['cores']} cores):", "",
-             "| stages | | minutes |", "|---|---|---|"]
-    lines += [f"| {kind} | {len(seconds)} | {sum(seconds) / 60:.1f} |"
-              for kind, seconds in sorted(groups.items(), key=lambda item: -sum(item[1]))]
-    return [*lines, ""]
+             f"{content['environment']['cpu']}, {content['cores']} cores):", ""]
+    rows = [{"stages": kind, "": len(seconds), "minutes": f"{sum(seconds) / 60:.1f}"}
+            for kind, seconds in sorted(groups.items(), key=lambda item: -sum(item[1]))]
+    return [*lines, to_markdown(pd.DataFrame(rows))]
 
 
-def _kind(stage: str) -> str:
+def _kind(stage: str, profile: str) -> str:
     """Train, evaluate, notebooks, prepare (data and weights), or report."""
-    first = stage.partition("-")[0]
+    first = stage.removeprefix(f"{profile}-").partition("-")[0]
     if first == "segmenter":
         return "train"
     if first == "vgg16":

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from extractors import random_vgg
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from reprolib import models
 from reprolib.bench.case import BETA, Case, open_task, plain_network, random_batch
 from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_restore
-from reprolib.contrast.features import VGGFeatures
 from reprolib.contrast.samples import Rate
 from reprolib.inference import restore, translate
 from reprolib.training import dehazing
@@ -22,16 +22,6 @@ from reprolib.training.translation import cut as method
 LOSS, GRADIENT = 1e-5, 2e-3
 """Relative, in float32: the largest differences seen are 1e-7, and 8e-4 of the norm of FastDeconv's gradient, whose
 whitening amplifies the order of sums."""
-
-
-def extractor(name: str = "vgg16", **_: object) -> VGGFeatures:
-    """A VGG with random weights that keep the features' size from layer to layer."""
-    torch.manual_seed(1)
-    features = VGGFeatures(name)
-    for layer in features.features:
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)
-    return features
 
 
 def gradients(network: nn.Module) -> dict[str, Tensor]:
@@ -49,7 +39,7 @@ def assert_same(ours: nn.Module, plain: nn.Module, relative: float) -> None:
 @pytest.mark.parametrize("rate", ["1:1", "1:3", "3:1", "1:0"])
 def test_dehazing_step(rate: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """AECR-Net + CR; its offsets start at zero, so they are moved: only then do the deformable layers differ."""
-    monkeypatch.setattr(dehazing, "load_features", extractor)
+    monkeypatch.setattr(dehazing, "load_features", random_vgg)
     case = Case("aecrnet", batch=4, crop=32, network={"width": 8}, rate=rate)
     fabric = Fabric(accelerator="cpu", devices=1)
     batch = random_batch(case)
@@ -57,7 +47,7 @@ def test_dehazing_step(rate: str, monkeypatch: pytest.MonkeyPatch) -> None:
     nn.init.normal_(task.network.dcn_block.dcn.conv_offset_mask.weight, std=0.1)
     network = plain_network(case)
     network.load_state_dict(task.network.state_dict())
-    plain = PlainDehazing(network, extractor(), Rate.parse(rate), BETA)
+    plain = PlainDehazing(network, random_vgg(), Rate.parse(rate), BETA)
     wanted = plain.step(*batch, torch.Generator().manual_seed(7))
     found = task.step(fabric, batch, 0, torch.Generator().manual_seed(7))["loss"]
     torch.testing.assert_close(found, wanted, rtol=LOSS, atol=0)

@@ -6,8 +6,8 @@ threads and between the two layouts AECR-Net's curve (float32) moved by 2e-6 in 
 of them. CUT is run in float64, where its curve did not move in 7 digits: in float32 Adam makes whole steps out of the
 noise in gradients that are zero (biases before a normalisation), and after 30 steps no two orders of sums agree.
 
-`python tests/golden/test_golden.py` writes the curves anew: do that only for a change that is meant to change the loss,
-and say so in the commit.
+`PYTHONPATH=tests python tests/golden/test_golden.py` writes the curves anew: do that only for a change that is meant to
+change the loss, and say so in the commit.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 import torch
+from extractors import random_vgg
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprolib.contrast.features import VGGFeatures
 from reprolib.experiment import Contrast, Experiment
 from reprolib.training import dehazing
 from reprolib.training.translation.task import TranslationTask
@@ -30,16 +30,6 @@ CURVES = Path(__file__).parent
 STEPS, FIRST = 100, 10
 TOLERANCE = {"aecrnet": (5e-5, 2e-2), "cut": (1e-6, 1e-3)}
 """Relative to the curve, in the first ten steps and in all: over ten times what reordering was seen to do."""
-
-
-def extractor(name: str = "vgg16", **_: object) -> VGGFeatures:
-    """A VGG with random weights that keep the features' size from layer to layer."""
-    torch.manual_seed(1)
-    features = VGGFeatures(name)
-    for layer in features.features:
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)
-    return features
 
 
 def pictures(step: int, batch: int, side: int) -> tuple[Tensor, Tensor]:
@@ -80,7 +70,7 @@ def test_loss_curve(device: str, system: str, monkeypatch: pytest.MonkeyPatch) -
         pytest.skip("no GPU")
     if not kept.is_file():
         pytest.skip(f"no curves for {device}: run this file there to keep some")
-    monkeypatch.setattr(dehazing, "load_features", extractor)
+    monkeypatch.setattr(dehazing, "load_features", random_vgg)
     found, wanted = torch.tensor(curve(system, device)), torch.tensor(json.loads(kept.read_text())[system])
     early, late = TOLERANCE[system]
     torch.testing.assert_close(found[:FIRST], wanted[:FIRST], rtol=early, atol=0)
@@ -88,7 +78,7 @@ def test_loss_curve(device: str, system: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 if __name__ == "__main__":
-    dehazing.load_features = extractor  # type: ignore[assignment]
+    dehazing.load_features = random_vgg  # type: ignore[assignment]
     place = "cuda" if torch.cuda.is_available() else "cpu"
     content = {name: curve(name, place) for name in sorted(TOLERANCE)}
     (CURVES / f"{place}.json").write_text(json.dumps(content) + "\n")
