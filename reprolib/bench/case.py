@@ -17,6 +17,7 @@ from reprolib.contrast.samples import Rate
 from reprolib.errors import UserError, unknown
 from reprolib.experiment import Contrast, Experiment
 from reprolib.inference import restore, translate
+from reprolib.models.layers.winograd import accelerate
 from reprolib.provenance import cpu_name
 
 TASKS = ("train", "evaluate")
@@ -135,7 +136,7 @@ def _evaluation(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], obj
     if mode == "reference":
         network, low = plain_network(case).to(fabric.device), -1.0 if system.task == "translation" else 0.0
         return (lambda: plain_restore(network, picture, system.multiple, low)), network
-    network = system.build(**case.network).to(fabric.device)
+    network = accelerate(system.build(**case.network).to(fabric.device))
     apply = translate if system.task == "translation" else restore
 
     def run() -> object:

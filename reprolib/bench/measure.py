@@ -4,31 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 
 import torch
 
 from reprolib.bench.case import Case, open_way
-from reprolib.metrics.cost import _timed, step_cost
+from reprolib.metrics.cost import Spread, step_cost, timed
 
 WARMUP = 3
 """Steps before the clock runs: they fill caches, choose algorithms and build optimiser states."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Median and quartiles."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: list[float]) -> Spread:
-        shares = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
-        low, median, high = torch.tensor(values, dtype=torch.float64).quantile(shares).tolist()
-        return cls(median, low, high)
 
 
 def interleaved(ways: Mapping[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, list[float]]:
@@ -43,7 +27,7 @@ def interleaved(ways: Mapping[str, Callable[[], object]], device: torch.device, 
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats):
         for name in sorted(ways, reverse=bool(turn % 2)):
-            seconds[name].append(_timed(ways[name], device))
+            seconds[name].append(timed(ways[name], device))
     return seconds
 
 

@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,21 @@ CEILING_SIDE = {"cpu": 512, "cuda": 8192}
 COPIED_BYTES = {"cpu": 2**28, "cuda": 2**30}
 """Far beyond any cache."""
 CEILING_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        shares = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
+        low, median, high = torch.tensor(values, dtype=torch.float64).quantile(shares).tolist()
+        return cls(median, low, high)
 
 
 def step_cost(step: Callable[[], object], device: torch.device | str, warmup: int = 3,
@@ -54,15 +70,13 @@ def step_cost(step: Callable[[], object], device: torch.device | str, warmup: in
     memory = _Memory(device)
     for _ in range(warmup):
         step()
-    times = [_timed(step, device) for _ in range(repeats)]
+    times = Spread.of([timed(step, device) for _ in range(repeats)])
     peak, driver = memory.peak()
-    quartiles = torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64))
-    low, median, high = quartiles.tolist()
-    return {"seconds": median, "iqr": high - low, "repeats": repeats, "peak_memory": peak, "driver_memory": driver,
-            "memory_kind": memory.kind}
+    return {"seconds": times.median, "iqr": times.high - times.low, "repeats": repeats, "peak_memory": peak,
+            "driver_memory": driver, "memory_kind": memory.kind}
 
 
-def _timed(step: Callable[[], object], device: torch.device) -> float:
+def timed(step: Callable[[], object], device: torch.device) -> float:
     """Seconds of one step on an idle device."""
     _wait(device)
     started = time.perf_counter()
@@ -169,4 +183,4 @@ def ceilings(device: torch.device | str) -> dict[str, float]:
 
 def _fastest(run: Callable[[], object], device: torch.device) -> float:
     run()
-    return min(_timed(run, device) for _ in range(CEILING_REPEATS))
+    return min(timed(run, device) for _ in range(CEILING_REPEATS))

@@ -12,6 +12,7 @@ Shape legend: H height, W width, 3 the channels in RGB order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from reprolib.errors import UserError, unknown
+
+METRICS = ("psnr", "ssim")
 
 GAUSSIAN = 11
 """Taps of the Gaussian window with sigma 1.5 (Wang et al., section III-C)."""
@@ -92,13 +95,15 @@ def get_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def measure(restored_HW3: NDArray, clear_HW3: NDArray, protocol: str = DEFAULT) -> dict[str, float]:
+def measure(restored_HW3: NDArray, clear_HW3: NDArray, protocol: str = DEFAULT,
+            metrics: Sequence[str] = METRICS) -> dict[str, float]:
     """PSNR (dB) and SSIM (at most 1) of one picture; both better when higher.
 
     Args:
         restored_HW3: floating point, RGB, nominally in [0, 1].
         clear_HW3: floating point, RGB, in [0, 1].
         protocol: a name of `PROTOCOLS`.
+        metrics: what is wanted; SSIM takes most of the time.
 
     Returns:
         {"psnr": dB, "ssim": no unit}. Equal pictures have an infinite PSNR and a picture with NaN has NaN for both:
@@ -114,7 +119,7 @@ def measure(restored_HW3: NDArray, clear_HW3: NDArray, protocol: str = DEFAULT) 
         restored = restored.clip(0, 1)
     if p.eight_bits:
         restored, clear = np.round(restored * 255) / 255, np.round(clear * 255) / 255
-    return {"psnr": _psnr(restored, clear, p), "ssim": _ssim(restored, clear, p)}
+    return {name: {"psnr": _psnr, "ssim": _ssim}[name](restored, clear, p) for name in metrics}
 
 
 def is_collapsed(restored_HW3: NDArray) -> bool:

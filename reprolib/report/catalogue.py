@@ -122,7 +122,7 @@ def _translation(runs: Sequence[Experiment]) -> list[Notebook]:
                      needs=(ledger, "results/{profile}/cost/translation.json",
                             *(f"results/{{profile}}/records/{e.name}.json" for e in group)),
                      modules=(*TABLE_MODULES, "reprolib.report.translation"))
-    found = [table]
+    found = [table] if any(row.startswith("cut/") for e in group for row in e.rows) else []
     for column in ("horse2zebra", "cat2dog", "cityscapes"):
         shown = [e for e in group if get_dataset(e.measured_on).column == column and any("cut/" in r for r in e.rows)]
         if shown:

@@ -46,7 +46,7 @@ def report_notebook(
     profile: Profile = None,
     jobs: Jobs = None,
 ) -> None:
-    """Execute notebooks into results/<profile>/notebooks; bench, of no profile, into results/bench."""
+    """Execute notebooks, side by side, into results/<profile>/notebooks; bench, of no profile, into results/bench."""
     if names == ["bench"]:
         from reprolib.report.bench import write_notebook
 
@@ -56,7 +56,8 @@ def report_notebook(
     from reprolib.jobs import side_by_side
     from reprolib.report.stages import run_notebook
 
-    side_by_side(partial(run_notebook, profile=profile or active_profile()), names, jobs, accelerator="cpu")
+    side_by_side(partial(run_notebook, profile=profile or active_profile()), names, jobs, accelerator="cpu",
+                 always=True)
 
 
 @app.command("dcp")

@@ -9,7 +9,6 @@ from reprolib.errors import unknown
 from reprolib.experiment import experiments
 from reprolib.models import module_of
 from reprolib.paper import ledger
-from reprolib.progress import track
 from reprolib.records import Record
 from reprolib.report import tables
 from reprolib.report.catalogue import notebooks, protocol_runs
@@ -58,8 +57,7 @@ def run_notebook(name: str, profile: str, root: Path = Path()) -> Path:
         raise unknown("notebook", name, known)
     output = root / "results" / profile / "notebooks" / f"{name}.ipynb"
     source = root / "notebooks" / f"{known[name].source}.ipynb"
-    for _ in track([source], name):
-        execute(source, output, {"profile": profile, **known[name].parameters})
+    execute(source, output, {"profile": profile, **known[name].parameters}, name)
     return output
 
 

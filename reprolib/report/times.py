@@ -20,7 +20,7 @@ from reprolib.provenance import environment
 from reprolib.report.markdown import to_markdown
 
 RUNNING = "Running stage '"
-"""How DVC announces a stage."""
+"""How DVC announces a stage; the file goes before a colon, if it is not the root's."""
 
 WORK = ("train", "evaluate")
 KINDS = ("train", "evaluate", "notebooks", "prepare")
@@ -51,14 +51,16 @@ def watch(profile: str, root: Path = Path(), command: tuple[str, ...] = ("dvc", 
             sys.stdout.write(line)
             sys.stdout.flush()
             if line.startswith(RUNNING):
-                found.append({"stage": line[len(RUNNING):].partition("'")[0], "begun": time.monotonic() - begun})
+                stage = line[len(RUNNING):].partition("'")[0].rpartition(":")[2]
+                found.append({"stage": stage, "begun": time.monotonic() - begun})
     whole = time.monotonic() - begun
     if process.returncode:
         raise UserError("the pipeline failed", where=" ".join(command), fix="see above; what is done is kept")
     ends = [row["begun"] for row in found[1:]] + [whole]
     rows = [{"stage": row["stage"], "seconds": round(end - row["begun"], 1)}
             for row, end in zip(found, ends, strict=True)]
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    files = (root / "dvc.yaml", *root.glob("pipeline/*/dvc.yaml"))
+    stages = [stage for file in files for stage in yaml.safe_load(file.read_text())["stages"]]
     if {s for s in stages if _kind(s, profile) in WORK} <= {row["stage"] for row in rows}:
         content = {"date": datetime.now(UTC).date().isoformat(), "environment": environment(),
                    "cores": os.cpu_count(), "seconds": round(whole, 1), "stages": rows}

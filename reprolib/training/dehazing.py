@@ -18,6 +18,7 @@ from reprolib.errors import UserError, unknown
 from reprolib.experiment import Experiment
 from reprolib.inference import restore
 from reprolib.metrics.quality import measure
+from reprolib.models.layers.winograd import accelerate
 from reprolib.training.loop import Stateful
 from reprolib.training.terms import Attempt, Distillation, build_terms
 
@@ -42,7 +43,7 @@ class DehazingTask:
         self.memory_format = torch.channels_last if experiment.channels_last else torch.contiguous_format
         self.terms = build_terms(experiment)
         for term in self.terms.values():
-            term.to(fabric.device).to(memory_format=self.memory_format)
+            accelerate(term.to(fabric.device).to(memory_format=self.memory_format))
         self.networks: dict[str, nn.Module] = {"network": self.network}
         distillation = self.terms.get("distillation")
         self.distillation = distillation if isinstance(distillation, Distillation) else None
@@ -52,7 +53,7 @@ class DehazingTask:
         self.extras: dict[str, Stateful] = {}
         self.wrapped = {}
         for name, network in self.networks.items():
-            network.to(memory_format=self.memory_format)
+            accelerate(network.to(memory_format=self.memory_format))
             self.optimisers[name] = build_optimiser(experiment, network.parameters())
             self.wrapped[name] = fabric.setup(network, self.optimisers[name])
         self.contrast: nn.Module | None = None
@@ -61,7 +62,7 @@ class DehazingTask:
             rate = Rate.parse(experiment.contrast.rate)
             self.contrast = ContrastiveRegularisation(features, rate, experiment.contrast.reduction,
                                                       experiment.contrast.pool).to(fabric.device)
-            self.contrast.to(memory_format=self.memory_format)
+            accelerate(self.contrast.to(memory_format=self.memory_format))
 
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
              generator: torch.Generator) -> dict[str, Tensor]:
@@ -107,10 +108,9 @@ class DehazingTask:
 
     def validate(self) -> float:
         """Mean PSNR in dB over the validation split."""
-        scores = [
-            measure(restore(self.network, pair.hazy, self.system.multiple), pair.clear / 255.0)["psnr"]
-            for pair in self.validation
-        ]
+        restored = (restore(self.network, pair.hazy, self.system.multiple) for pair in self.validation)
+        scores = [measure(picture, pair.clear / 255.0, metrics=("psnr",))["psnr"]
+                  for picture, pair in zip(restored, self.validation, strict=True)]
         return sum(scores) / len(scores)
 
     def observe(self) -> dict[str, float]:

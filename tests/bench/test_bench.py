@@ -18,6 +18,7 @@ from reprolib.bench.run import file_name, keep, read
 from reprolib.bench.targets import TARGETS, verdicts
 from reprolib.bench.work import convolution_rate, work_of
 from reprolib.errors import UserError
+from reprolib.metrics.cost import Spread
 from reprolib.report import bench as drawn
 
 KEYS = {"system", "device", "precision", "step_seconds", "reference_seconds", "speedup", "peak_memory",
@@ -62,7 +63,7 @@ def test_ways_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     seconds = measure.interleaved({name: lambda n=name: order.append(n) for name in "ab"}, torch.device("cpu"), 3)
     assert "".join(order) == "ab" "ba" "ab" and {len(times) for times in seconds.values()} == {3}
-    assert measure.ratios([2.0, 4.0, 9.0], [1.0, 2.0, 3.0]) == measure.Spread(2.0, 2.0, 2.5)
+    assert measure.ratios([2.0, 4.0, 9.0], [1.0, 2.0, 3.0]) == Spread(2.0, 2.0, 2.5)
 
 
 def test_work_by_closed_form() -> None:

@@ -124,7 +124,7 @@ def test_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work by closed form over the seconds of a clock that always shows a quarter of a second."""
     monkeypatch.setattr(cost, "CEILING_SIDE", {"cpu": 32})
     monkeypatch.setattr(cost, "COPIED_BYTES", {"cpu": 1000})
-    monkeypatch.setattr(cost, "_timed", lambda run, device: run() is None or 0.25)
+    monkeypatch.setattr(cost, "timed", lambda run, device: run() is None or 0.25)
     found = ceilings("cpu")
     assert found == {"fp32_flops": 2 * 32**3 * 4, "bf16_flops": 2 * 32**3 * 4, "copy_bytes": 2 * 1000 * 4}
     monkeypatch.undo()

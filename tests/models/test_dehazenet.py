@@ -127,7 +127,7 @@ def test_patch_transmission_restated() -> None:
 @torch.no_grad()
 def test_patches_and_whole_pictures_agree_away_from_the_borders() -> None:
     """The 16x16 pixels that a value depends on reach 7 pixels up and left, and 8 down and right."""
-    model, x = lively(), torch.rand(1, 3, 36, 30)
+    model, x = lively().double(), torch.rand(1, 3, 36, 30, dtype=torch.float64)
     whole, patches = model.transmission(x), model.patch_transmission(x)
     assert patches.shape == (1, 1, 36 - 15, 30 - 15)
     # Three more at each side see the zeros around F1.

@@ -14,7 +14,8 @@ from reprolib.report.times import times_file, times_table, watch
 PIPELINE = """
 import sys, time
 for stage in sys.argv[1:]:
-    print(f"Running stage '{stage}':")
+    file = "pipeline/aodnet/dvc.yaml:" if "aodnet" in stage else ""
+    print(f"Running stage '{file}{stage}':")
     time.sleep(0.4 if "train" in stage else 0.05)
 """
 
@@ -22,7 +23,9 @@ for stage in sys.argv[1:]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "pipeline.py").write_text(PIPELINE)
-    (tmp_path / "dvc.yaml").write_text("stages: {vgg16: {}, tiny-train-aodnet: {}, tiny-notebooks-dehazing: {}}\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {vgg16: {}, tiny-notebooks-dehazing: {}}\n")
+    (tmp_path / "pipeline" / "aodnet").mkdir(parents=True)
+    (tmp_path / "pipeline" / "aodnet" / "dvc.yaml").write_text("stages: {tiny-train-aodnet: {}}\n")
     return tmp_path
 
 

@@ -16,9 +16,11 @@ from torch.nn import functional as F
 from reprolib import models
 from reprolib.contrast.patchnce import PatchNCE, project, sample_positions
 from reprolib.errors import UserError
+from reprolib.experiment import Experiment, Optimiser
 from reprolib.models.translation.cut import CUT
 from reprolib.training.translation import cut, cyclegan, distance, gcgan
 from reprolib.training.translation.gan import ImagePool, frozen, judge, least_squares
+from reprolib.training.translation.task import TranslationTask
 
 RATE = 1e-3
 SIZE = (32, 40)
@@ -532,3 +534,13 @@ def test_pool_never_changes_what_it_holds() -> None:
     pool.exchange(image, torch.Generator())
     image.add_(1)
     assert not pool.images[0].any()
+
+
+def test_an_optimiser_that_would_be_ignored_is_refused() -> None:
+    def task(**optimiser: Any) -> TranslationTask:
+        e = Experiment("e", "p", "cut", "d", network={"width": 4, "blocks": 2}, optimiser=Optimiser(**optimiser))
+        return TranslationTask(e, Fabric(accelerator="cpu", devices=1), ())  # type: ignore[arg-type]
+
+    assert task().optimisers and task(betas=(0.5, 0.999)).optimisers
+    with pytest.raises(UserError, match="the optimisers of 'cut' are its method's own"):
+        task(kind="sgd")

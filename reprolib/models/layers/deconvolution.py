@@ -48,7 +48,8 @@ class FastDeconv(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
         self.register_buffer("running_mean", torch.zeros(patch))
-        self.register_buffer("running_deconv", torch.eye(patch))
+        identity = torch.zeros(patch, patch).fill_diagonal_(1)  # torch.eye on meta loads torch._dynamo: 2 s
+        self.register_buffer("running_deconv", identity)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         with torch.autocast(x_BCHW.device.type, enabled=False):

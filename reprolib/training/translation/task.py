@@ -13,9 +13,11 @@ from torch import Tensor
 from reprolib import models
 from reprolib.code import METHODS
 from reprolib.data.unpaired import Domains, UnpairedBatches, open_domains
-from reprolib.experiment import Experiment
+from reprolib.errors import UserError
+from reprolib.experiment import Experiment, Optimiser
 from reprolib.inference import to_uint8, translate
 from reprolib.metrics.distance import distances
+from reprolib.models.layers.winograd import accelerate
 
 
 class TranslationTask:
@@ -23,8 +25,9 @@ class TranslationTask:
 
     def __init__(self, experiment: Experiment, fabric: Fabric, validation: Domains):
         self.system, self.validation = models.get(experiment.system), validation
+        _refuse_other_optimisers(experiment, self.system)
         self.distance, self.fabric = experiment.distance, fabric
-        self.network = self.system.build(**experiment.network).to(fabric.device)
+        self.network = accelerate(self.system.build(**experiment.network).to(fabric.device))
         method: Any = import_module(f"{METHODS}.{self.system.method}")
         options = {**self.system.options, **experiment.method}
         self.method = method.Method(self.network, fabric, experiment.learning_rate, **options)
@@ -54,6 +57,13 @@ class TranslationTask:
     def weights(self) -> dict[str, Tensor]:
         """What translation and figures need; discriminators stay in the resumable state."""
         return self.system.part(self.network, *self.system.inference, *self.system.kept).state_dict()
+
+
+def _refuse_other_optimisers(experiment: Experiment, system: models.System) -> None:
+    """A method brings its own, several that belong together; a setting must not be ignored without a word."""
+    if experiment.optimiser not in (Optimiser(), Optimiser(**system.recipe["optimiser"])):
+        raise UserError(f"the optimisers of '{system.name}' are its method's own and cannot be set",
+                        where=f"optimiser of experiment '{experiment.name}'", fix="take it out; learning_rate counts")
 
 
 def open_run(experiment: Experiment, fabric: Fabric,
