@@ -118,7 +118,8 @@ def _reports(profile: str, runs: list[Experiment], changed: bool, root: Path) ->
         systems = sorted({models.module_of(e.system) for e in translators})
         methods = sorted({m for e in translators for m in training_entries(e)})
         stages[f"{profile}-cost"] = _entry(
-            f"reprolib report cost --profile {profile}", code("reprolib.report.cost", *systems, *methods),
+            f"reprolib report cost --profile {profile}",
+            [*code("reprolib.report.cost", *systems, *methods), *(p for e in translators for p in _data(e.dataset))],
             params=[{f"profiles/{profile}.yaml": ["systems", "cost"] if changed else ["cost"]}],
             small=[f"{results}/cost/translation.json"])
     stages[f"{profile}-ledger"] = _entry(
