@@ -21,7 +21,8 @@ from reprolib.evaluation.run import common_fields
 from reprolib.experiment import Experiment
 from reprolib.files import write_text
 from reprolib.inference import restore, to_uint8
-from reprolib.metrics.quality import is_collapsed, measure
+from reprolib.metrics.collapse import is_collapsed
+from reprolib.metrics.quality import measure
 from reprolib.progress import track
 from reprolib.records import Record, records_folder, write_records
 

@@ -22,8 +22,8 @@ from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.run import common_fields
 from reprolib.experiment import Experiment
 from reprolib.inference import to_uint8, translate
+from reprolib.metrics.collapse import is_collapsed
 from reprolib.metrics.distance import distances
-from reprolib.metrics.quality import is_collapsed
 from reprolib.metrics.segmentation import load_segmenter, segmentation_scores
 from reprolib.progress import track
 from reprolib.records import Record, records_folder, write_records

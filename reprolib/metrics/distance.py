@@ -32,6 +32,7 @@ from reprolib.contrast.features import WEIGHTS, load_features
 from reprolib.data.images import list_images, read_rgb
 from reprolib.errors import UserError, unknown
 from reprolib.files import sha256
+from reprolib.models.layers.winograd import accelerate
 from reprolib.weights import read_state
 
 Pictures = Sequence[np.ndarray] | Path
@@ -126,7 +127,8 @@ class _Pooled:
     """One number a channel of VGG16's relu5_1: its mean over the picture."""
 
     def __init__(self, weights: Path):
-        self.network = load_features("vgg16", weights, taps=(TAP,)).to(memory_format=torch.channels_last)
+        network = load_features("vgg16", weights, taps=(TAP,)).to(memory_format=torch.channels_last)
+        self.network = accelerate(network)
 
     def __call__(self, picture_3HW: Tensor) -> Tensor:
         x_13HW = F.interpolate(picture_3HW[None].float() / 255, (SIDE, SIDE), mode="bilinear", antialias=True)

@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from reprolib.errors import UserError
-from reprolib.metrics.quality import PROTOCOLS, is_collapsed, measure
+from reprolib.metrics.collapse import is_collapsed
+from reprolib.metrics.quality import PROTOCOLS, measure
 
 
 @pytest.fixture
