@@ -131,11 +131,12 @@ def _translation(runs: Sequence[Experiment]) -> list[Notebook]:
             found.append(Notebook(f"cut_{column}", "translation_grid", parameters, _outputs(shown),
                                   (f"cut_{column}",), FIGURE_MODULES))
     cut = next((e for e in group if "cut/cut" in e.rows and get_dataset(e.measured_on).column == "horse2zebra"), None)
-    if cut is not None:
+    if cut is not None:  # the longest goes first, since they run side by side
         needs = (f"checkpoints/{{profile}}/{cut.name}", f"data/{cut.measured_on}",
                  f"results/{{profile}}/records/{cut.name}.json")
-        found.append(Notebook("patchnce", "patchnce_similarity", {"experiment": cut.name}, needs, ("patchnce",),
-                              (*FIGURE_MODULES, "reprolib.report.similarity", models.module_of("cut"))))
+        modules = (*FIGURE_MODULES, "reprolib.report.similarity", models.module_of("cut"))
+        found.insert(0, Notebook("patchnce", "patchnce_similarity", {"experiment": cut.name}, needs, ("patchnce",),
+                                 modules))
     return found
 
 
