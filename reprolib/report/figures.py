@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from IPython.display import Image
 from matplotlib.figure import Figure
 
 from reprolib.files import write_atomically
@@ -16,12 +17,19 @@ from reprolib.files import write_atomically
 matplotlib.rcParams["svg.hashsalt"] = "reprolib"
 
 
-def save(figure: Figure, path: Path) -> Figure:
-    """Write a PNG whose bytes depend on the figure alone (no date, no version)."""
+def save(figure: Figure, path: Path) -> Image:
+    """Write a PNG whose bytes depend on the figure alone (no date, no version); returns it for a notebook."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
     write_atomically(path, lambda s: s.write(stream.getvalue()))
-    return figure
+    return show(figure)
+
+
+def show(figure: Figure) -> Image:
+    """A figure as a notebook displays it, which it does not by itself: a JPEG, since a grid's PNG has 4 MB."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="jpeg", dpi=80, pil_kwargs={"quality": 88})
+    return Image(stream.getvalue(), format="jpeg")
 
 
 def mixup_factors(logs: dict[str, pd.DataFrame]) -> Figure:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from reprolib.experiment import experiments
+from reprolib.report.catalogue import notebooks
 from reprolib.report.figures import comparison_grid, save
 
 
@@ -21,6 +23,14 @@ def test_titles_stand_over_the_first_row_and_scores_under_every_picture() -> Non
 
 
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
-    for name in ("a.png", "b.png"):
-        save(comparison_grid(grid()), tmp_path / name)
+    shown = [save(comparison_grid(grid()), tmp_path / name) for name in ("a.png", "b.png")]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert shown[0].data == shown[1].data and shown[0].data.startswith(b"\xff\xd8"), "a JPEG"
+
+
+def test_the_executed_notebooks_show_their_figures(project: Path) -> None:
+    drawn = [n.name for n in notebooks(list(experiments("mini", project).values())).values() if n.figures]
+    assert len(drawn) == 8
+    for path in (*(project / "results" / "mini" / "notebooks" / f"{name}.ipynb" for name in drawn),
+                 project / "results" / "bench" / "bench.ipynb"):
+        assert '"image/jpeg"' in path.read_text(), path
