@@ -215,13 +215,18 @@ def render(profile: str, root: Path = Path()) -> dict[Path, str]:
     return texts
 
 
+def on_disk(name: str, root: Path = Path()) -> list[Path]:
+    """The files called `name`, dvc.yaml or dvc.lock, that are there: the root's, then the parts'."""
+    return [*root.glob(name), *(root / PARTS).glob(f"*/{name}")]
+
+
 def switch(profile: str, root: Path = Path()) -> None:
     """Make `profile` the one that `dvc repro` rebuilds."""
     texts = render(profile, root)
     params = root / "params.yaml"
     comment = "".join(line for line in params.read_text().splitlines(keepends=True) if line.startswith("#"))
     write_text(params, f"{comment}profile: {profile}\n")
-    for path in (root / PARTS).glob("*/dvc.yaml"):
+    for path in on_disk("dvc.yaml", root):
         if path.relative_to(root) not in texts:
             path.unlink()
     for file, text in texts.items():
@@ -238,7 +243,7 @@ def prune(root: Path = Path()) -> None:
     for profile in profiles(root):
         for file, stages in build(profile, root).items():
             known.setdefault(file.with_suffix(".lock"), set()).update(stages)
-    for path in (*root.glob("dvc.lock"), *(root / PARTS).glob("*/dvc.lock")):
+    for path in on_disk("dvc.lock", root):
         head, *entries = re.split(r"^(?=  \S)", path.read_text(), flags=re.MULTILINE)
         names = known.get(path.relative_to(root), set())
         kept = [entry for entry in entries if entry.partition(":")[0].strip() in names]

@@ -16,6 +16,7 @@ import yaml
 
 from reprolib.errors import UserError
 from reprolib.files import write_text
+from reprolib.pipeline import on_disk
 from reprolib.provenance import environment
 from reprolib.report.markdown import to_markdown
 
@@ -59,8 +60,7 @@ def watch(profile: str, root: Path = Path(), command: tuple[str, ...] = ("dvc", 
     ends = [row["begun"] for row in found[1:]] + [whole]
     rows = [{"stage": row["stage"], "seconds": round(end - row["begun"], 1)}
             for row, end in zip(found, ends, strict=True)]
-    files = (root / "dvc.yaml", *root.glob("pipeline/*/dvc.yaml"))
-    stages = [stage for file in files for stage in yaml.safe_load(file.read_text())["stages"]]
+    stages = [stage for file in on_disk("dvc.yaml", root) for stage in yaml.safe_load(file.read_text())["stages"]]
     if {s for s in stages if _kind(s, profile) in WORK} <= {row["stage"] for row in rows}:
         content = {"date": datetime.now(UTC).date().isoformat(), "environment": environment(),
                    "cores": os.cpu_count(), "seconds": round(whole, 1), "stages": rows}
