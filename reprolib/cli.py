@@ -86,7 +86,10 @@ def train_segmenter(
     imagenet: Annotated[Path | None, typer.Option(help="The released ImageNet classifier to start from.")] = None,
 ) -> None:
     """Train the segmenter that judges label-to-photo translation; goes on where a killed run stopped."""
+    from reprolib.code import preload
     from reprolib.experiment import active_profile
+
+    preload(["reprolib.training.segmentation"])
     from reprolib.training.segmentation import train_segmenter as run
 
     at = run(dataset, profile or active_profile(), resume=True, data_root=root, imagenet=imagenet)

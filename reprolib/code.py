@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from importlib import import_module
 
@@ -32,9 +33,18 @@ def evaluation_entries(experiment: Experiment) -> list[str]:
 
 
 def preload(entries: Iterable[str]) -> None:
-    """Import modules now, before this process is copied and each copy would have to."""
-    for name in dict.fromkeys(entries):
-        import_module(name)
+    """Import modules now, before this process is copied and each copy would have to.
+
+    Nothing that they make is garbage, but the collector would go through all of it again and again: it rests
+    meanwhile (torch and its companions load in 3 instead of 4 seconds), and never looks at these objects again.
+    """
+    gc.disable()
+    try:
+        for name in dict.fromkeys(entries):
+            import_module(name)
+    finally:
+        gc.enable()
+    gc.freeze()
 
 
 def training_hash(experiment: Experiment) -> str:

@@ -16,6 +16,9 @@ from typing import Any
 from reprolib.errors import UserError
 from reprolib.files import write_text
 
+PUBLISHED = "published"
+"""Folder of the records of the authors' own weights among the results; there is no such profile to train."""
+
 
 @dataclass(frozen=True)
 class Record:

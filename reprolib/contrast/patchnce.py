@@ -99,7 +99,8 @@ def patch_nce(query_BSC: Tensor, key_BSC: Tensor, bank_KC: Tensor | None = None,
     if negatives not in NEGATIVES:
         raise unknown("kind of negatives", negatives, NEGATIVES)
     with torch.autocast(query_BSC.device.type, enabled=False):
-        query_BSC, key_BSC = _full(query_BSC), _full(key_BSC.detach())
+        # Queries are divided, not similarities: with a bank there are 16 times as many of these.
+        query_BSC, key_BSC = _full(query_BSC) / tau, _full(key_BSC.detach())
         if negatives == "minibatch":
             query_BSC, key_BSC = query_BSC.flatten(0, 1)[None], parallel.gather(key_BSC).flatten(0, 1)[None]
         batch, patches, _ = query_BSC.shape
@@ -113,7 +114,7 @@ def patch_nce(query_BSC: Tensor, key_BSC: Tensor, bank_KC: Tensor | None = None,
         if negatives in ("external", "both"):
             assert bank_KC is not None, "external negatives come from a bank"
             logits = torch.cat((logits, query_BSC @ _full(bank_KC.detach()).T), dim=2)
-        return F.cross_entropy(logits.flatten(0, 1) / tau, target)
+        return F.cross_entropy(logits.flatten(0, 1), target)
 
 
 class PatchNCE(nn.Module):

@@ -11,10 +11,7 @@ from reprolib.data.paired import open_split
 from reprolib.data.registry import get_dataset
 from reprolib.files import sha256
 from reprolib.provenance import code_hash, environment
-from reprolib.records import Record, records_folder, write_records
-
-PROFILE = "published"
-"""Folder of these records among the results; there is no such profile to train."""
+from reprolib.records import PUBLISHED, Record, records_folder, write_records
 
 UNITS = {"psnr": "dB", "ssim": ""}
 
@@ -32,7 +29,7 @@ def record(result: dict[str, Any], weights: Path | None, data_root: Path | None 
     parts = [f"{weights.name}, sha256 {sha256(weights)[:16]}" if weights else "nothing learned",
              "" if len(pairs) == whole else f"a sample of {len(pairs)} of {whole} pairs"]
     common: dict[str, Any] = {
-        "profile": PROFILE, "experiment": f"{system.name}-{dataset.name}", "system": system.name, "rows": (),
+        "profile": PUBLISHED, "experiment": f"{system.name}-{dataset.name}", "system": system.name, "rows": (),
         "dataset": dataset.name, "n": result["n"], "seed": 0, "protocol": result["protocol"],
         "params": models.full_size_count(system.name), "params_built": models.full_size_count(system.name),
         "checkpoint": "published" if weights else "none", "note": "; ".join(p for p in parts if p),
@@ -41,6 +38,6 @@ def record(result: dict[str, Any], weights: Path | None, data_root: Path | None 
     }
     records = [Record(metric=metric, unit=unit, value=round(result[metric], 6),
                       input_value=round(result[f"hazy_{metric}"], 6), **common) for metric, unit in UNITS.items()]
-    path = records_folder(PROFILE, root) / f"{system.name}-{dataset.name}.json"
+    path = records_folder(PUBLISHED, root) / f"{system.name}-{dataset.name}.json"
     write_records(path, records)
     return path

@@ -14,6 +14,7 @@ from reprolib import models
 from reprolib.data.registry import datasets, get_dataset, locate
 from reprolib.errors import UserError
 from reprolib.files import write_text
+from reprolib.markdown import lines_of
 from reprolib.paper.cells import Cell, exact_counts, load
 from reprolib.paper.gate import expected_file, key, read_expected
 from reprolib.records import Record, read_records, records_folder
@@ -200,16 +201,15 @@ def to_markdown(entries: list[Entry]) -> str:
     columns = ("row", "column", "metric", "paper", "ours", "gap", "spread (seeds)", "status", "why")
     lines = ["# Ledger", "",
              "Every cell of the papers' tables: " + ", ".join(f"{v} {k}" for k, v in counts.items()) + ". "
-             "Gap is ours less the paper's, given only where the two are comparable.", "",
-             "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+             "Gap is ours less the paper's, given only where the two are comparable.", ""]
+    rows = []
     for e in entries:
         whole = e["metric"] == "params"
         ours = "" if e["value"] is None else f"{e['value']:,}" if whole else f"{e['value']:.4f}"
         gap = "" if e["gap"] is None else f"{e['gap']:+,.0f}" if whole else f"{e['gap']:+.4f}"
         spread = "" if e["spread"] is None else f"{e['spread']:.4f} ({e['n_seeds']})"
-        cells = (e["row"], e["dataset"], e["metric"], e["printed"], ours, gap, spread, e["status"], e["why"])
-        lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append((e["row"], e["dataset"], e["metric"], e["printed"], ours, gap, spread, e["status"], e["why"]))
+    return "\n".join([*lines, *lines_of(columns, rows)]) + "\n"
 
 
 def write(profile: str, entries: list[Entry], root: Path = Path()) -> None:

@@ -67,9 +67,10 @@ def report_dcp(
     limit: Annotated[int, typer.Option(help="Pairs, each of another scene.")] = 12,
 ) -> None:
     """Measure the documented variants of DCP; writes results/published/tables/dcp_variants.*."""
+    from reprolib.evaluation.dcp_variants import choose_pictures, measure_variants
     from reprolib.report.dcp import write
 
-    write(dataset, limit, root)
+    write(measure_variants(dataset, list(choose_pictures(dataset, limit, root))))
 
 
 @app.command("pictures")

@@ -13,9 +13,9 @@ from reprolib.evaluation.networks import CHECKPOINT, load_network
 from reprolib.experiment import Experiment
 from reprolib.files import write_text
 from reprolib.inference import restore
+from reprolib.markdown import to_markdown
 from reprolib.metrics.quality import PROTOCOLS, measure
 from reprolib.progress import track
-from reprolib.report.markdown import to_markdown
 
 
 def write(profile: str, runs: list[Experiment], root: Path = Path()) -> None:

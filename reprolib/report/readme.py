@@ -9,9 +9,9 @@ import pandas as pd
 from reprolib.bench.run import read
 from reprolib.errors import UserError
 from reprolib.files import write_text
+from reprolib.markdown import to_markdown
 from reprolib.records import read_records
 from reprolib.report.bench import table, targets
-from reprolib.report.markdown import to_markdown
 from reprolib.report.summary import summary
 from reprolib.report.times import times_table
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reprolib.files import write_text
+from reprolib.markdown import lines_of
 from reprolib.report.tables import read_ledger
 
 DEHAZING = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4)}
@@ -43,11 +44,9 @@ def _table(entries: list[dict[str, Any]], metrics: dict[str, tuple[str, int]], t
         return []
     shown = [m for m in metrics if any(m in cells for cells in found.values())]
     heads = [head for m in shown for head in (f"{metrics[m][0]} input", f"{metrics[m][0]} here (paper)")]
-    lines = [text, "", "| row | pictures | " + " | ".join(heads) + " |", "|---" * (2 + len(heads)) + "|"]
-    for (row, place), cells in found.items():
-        texts = [text for m in shown for text in _texts(cells.get(m), metrics[m][1])]
-        lines.append(f"| {row} | {place} | " + " | ".join(texts) + " |")
-    return [*lines, ""]
+    rows = [(row, place, *(text for m in shown for text in _texts(cells.get(m), metrics[m][1])))
+            for (row, place), cells in found.items()]
+    return [text, "", *lines_of(("row", "pictures", *heads), rows), ""]
 
 
 def _texts(entry: dict[str, Any] | None, decimals: int) -> tuple[str, str]:

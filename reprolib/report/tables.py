@@ -10,8 +10,8 @@ import pandas as pd
 
 from reprolib.errors import UserError
 from reprolib.files import write_text
+from reprolib.markdown import to_markdown
 from reprolib.paper.ledger import NAMES
-from reprolib.report.markdown import to_markdown
 
 TITLES = {
     "table1": "Table 1. Dehazing systems",

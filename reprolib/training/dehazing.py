@@ -34,7 +34,7 @@ class DehazingTask:
     """
 
     def __init__(self, experiment: Experiment, fabric: Fabric, validation: PairedFolder):
-        self.experiment, self.validation = experiment, validation
+        self.experiment, self.validation, self.device = experiment, validation, fabric.device
         self.system = models.get(experiment.system)
         self.network = self.system.build(**experiment.network)
         if not any(p.requires_grad for p in self.network.parameters()):
@@ -43,7 +43,7 @@ class DehazingTask:
         self.memory_format = torch.channels_last if experiment.channels_last else torch.contiguous_format
         self.terms = build_terms(experiment)
         for term in self.terms.values():
-            accelerate(term.to(fabric.device).to(memory_format=self.memory_format))
+            self._settle(term)
         self.networks: dict[str, nn.Module] = {"network": self.network}
         distillation = self.terms.get("distillation")
         self.distillation = distillation if isinstance(distillation, Distillation) else None
@@ -53,7 +53,7 @@ class DehazingTask:
         self.extras: dict[str, Stateful] = {}
         self.wrapped = {}
         for name, network in self.networks.items():
-            accelerate(network.to(memory_format=self.memory_format))
+            self._settle(network)
             self.optimisers[name] = build_optimiser(experiment, network.parameters())
             self.wrapped[name] = fabric.setup(network, self.optimisers[name])
         self.contrast: nn.Module | None = None
@@ -61,8 +61,12 @@ class DehazingTask:
             features = load_features(experiment.contrast.features)
             rate = Rate.parse(experiment.contrast.rate)
             self.contrast = ContrastiveRegularisation(features, rate, experiment.contrast.reduction,
-                                                      experiment.contrast.pool).to(fabric.device)
-            accelerate(self.contrast.to(memory_format=self.memory_format))
+                                                      experiment.contrast.pool)
+            self._settle(self.contrast)
+
+    def _settle(self, module: nn.Module) -> None:
+        """On the device of the run, in its memory layout, with the convolutions that are faster there."""
+        accelerate(module.to(self.device).to(memory_format=self.memory_format))
 
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
              generator: torch.Generator) -> dict[str, Tensor]:
@@ -108,9 +112,8 @@ class DehazingTask:
 
     def validate(self) -> float:
         """Mean PSNR in dB over the validation split."""
-        restored = (restore(self.network, pair.hazy, self.system.multiple) for pair in self.validation)
-        scores = [measure(picture, pair.clear / 255.0, metrics=("psnr",))["psnr"]
-                  for picture, pair in zip(restored, self.validation, strict=True)]
+        scores = [measure(restore(self.network, pair.hazy, self.system.multiple), pair.clear / 255.0,
+                          metrics=("psnr",))["psnr"] for pair in self.validation]
         return sum(scores) / len(scores)
 
     def observe(self) -> dict[str, float]:

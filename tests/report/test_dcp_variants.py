@@ -11,6 +11,7 @@ import pytest
 from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, find_pairs
 from reprolib.errors import UserError
+from reprolib.evaluation import dcp_variants
 from reprolib.metrics.quality import measure
 from reprolib.models.dehazing.dcp import DCP
 from reprolib.report import dcp
@@ -33,24 +34,24 @@ def sots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_version_of_each_scene_and_of_every_strength(sots: Path) -> None:
-    pairs = dcp.choose_pictures("sots-indoor", limit=12)
+    pairs = dcp_variants.choose_pictures("sots-indoor", limit=12)
     assert pairs.names == ["1400_1", "1401_2", "1402_3"]
-    assert dcp.choose_pictures("sots-indoor", limit=2).names == ["1400_1", "1401_2"]
+    assert dcp_variants.choose_pictures("sots-indoor", limit=2).names == ["1400_1", "1401_2"]
     with pytest.raises(UserError, match="a limit of 0"):
-        dcp.choose_pictures("sots-indoor", limit=0)
+        dcp_variants.choose_pictures("sots-indoor", limit=0)
 
 
 def test_every_variant_is_one_choice_against_the_base(sots: Path) -> None:
     pairs = PairedFolder(find_pairs(sots)[:1])
-    base = dcp.VARIANTS[0]
+    base = dcp_variants.VARIANTS[0]
     assert not base.options and base.protocol == "aecr" and not base.resized_truth
     known = {"matting": "soft matting", "patch": "window", "t0": "t0", "omega": "omega"}
-    for variant in dcp.VARIANTS[1:]:
+    for variant in dcp_variants.VARIANTS[1:]:
         DCP(**variant.options)
         assert variant.options or variant.resized_truth
         assert all(word in variant.choice for option, word in known.items() if option in variant.options)
-    quick = [v for v in dcp.VARIANTS if v.options.get("refine") != "matting"]
-    frame = dcp.measure_variants(pairs, quick)
+    quick = [v for v in dcp_variants.VARIANTS if v.options.get("refine") != "matting"]
+    frame = dcp_variants.measure_variants("sots-indoor", list(pairs), quick)
     assert list(frame["choice"]) == [v.choice for v in quick]
     assert frame["against base"][0] == 0
     assert frame["psnr"].nunique() > len(quick) / 2, "choices show"
@@ -64,7 +65,7 @@ def test_every_variant_is_one_choice_against_the_base(sots: Path) -> None:
 def test_misregistration_is_by_the_border() -> None:
     """A ramp over x keeps its middle and is stretched by 640 / 620 about it."""
     x = np.linspace(0, 1, 620, dtype=np.float32)
-    wrong = dcp.misregistered(np.broadcast_to(x[None, :, None], (460, 620, 3)))
+    wrong = dcp_variants.misregistered(np.broadcast_to(x[None, :, None], (460, 620, 3)))
     assert wrong.shape == (460, 620, 3) and wrong.dtype == np.float32
     assert wrong[200, 310, 0] == pytest.approx(x[310], abs=2e-3)
     slope = (wrong[200, 610, 0] - wrong[200, 10, 0]) / (x[610] - x[10])
@@ -81,10 +82,10 @@ def test_conclusions_name_the_nearest_choice_on_sots_only() -> None:
     assert "not on SOTS" in other and "15.50 to 20.00" in other and "15.09" not in other
 
 
-def test_the_written_table(sots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dcp, "VARIANTS", (dcp.VARIANTS[0], dcp.Variant("omega 1", {"omega": 1.0})))
-    monkeypatch.setattr(dcp.measure_variants, "__defaults__", (dcp.VARIANTS,))
-    dcp.write("sots-indoor", 1, root=tmp_path)
+def test_the_written_table(sots: Path, tmp_path: Path) -> None:
+    variants = (dcp_variants.VARIANTS[0], dcp_variants.Variant("omega 1", {"omega": 1.0}))
+    pairs = list(dcp_variants.choose_pictures("sots-indoor", 1))
+    dcp.write(dcp_variants.measure_variants("sots-indoor", pairs, variants), tmp_path)
     frame = pd.read_csv(tmp_path / "results/published/tables/dcp_variants.csv")
     assert list(frame.columns) == ["dataset", "pictures", "choice", "psnr", "ssim", "against base"]
     assert len(frame) == 2 and set(frame["pictures"]) == {1}

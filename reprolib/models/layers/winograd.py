@@ -14,7 +14,7 @@ their size (tests/models/test_winograd.py), as different orders of summing do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +77,7 @@ class Conv3x3(nn.Conv2d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # nn.Conv2d calls it
         padding, x_BCHW = int(self.padding[0]), input
-        if not _is_worth_it(x_BCHW, weight, padding):
+        if not _is_worth_it(x_BCHW, weight.dtype, padding):
             return super()._conv_forward(x_BCHW, weight, bias)
         if self.padding_mode != "zeros":
             x_BCHW, padding = F.pad(x_BCHW, [padding] * 4, mode=self.padding_mode), 0
@@ -95,16 +95,14 @@ class Conv3x3(nn.Conv2d):
         return self._kept[turned][1]
 
 
-def _is_worth_it(x_BCHW: Tensor, weight_OC33: Tensor, padding: int) -> bool:
-    if x_BCHW.device.type != "cpu" or x_BCHW.dtype not in MAPS or weight_OC33.dtype != x_BCHW.dtype:
+def _is_worth_it(x_BCHW: Tensor, dtype: torch.dtype, padding: int) -> bool:
+    if x_BCHW.device.type != "cpu" or x_BCHW.dtype not in MAPS or dtype != x_BCHW.dtype:
         return False
     if torch.is_autocast_enabled("cpu"):
         return False
-    batch, _, height, width = x_BCHW.shape
-    height, width = height + 2 * padding - 2, width + 2 * padding - 2
-    tiles = batch * -(-height // OUT) * -(-width // OUT)
-    return (min(weight_OC33.shape[:2]) >= CHANNELS and tiles >= TILES
-            and tiles * OUT**2 <= WASTE * batch * height * width)
+    grid = _Grid.over(x_BCHW, padding)
+    tiles = grid.batch * grid.down * grid.across
+    return tiles >= TILES and tiles * OUT**2 <= WASTE * grid.batch * grid.height * grid.width
 
 
 def filters(weight_OC33: Tensor, turned: bool = False) -> Tensor:
@@ -113,6 +111,44 @@ def filters(weight_OC33: Tensor, turned: bool = False) -> Tensor:
     g = MAPS[weight_OC33.dtype][1]
     nine = weight_OC33.detach().permute(2, 3, 0, 1).reshape(9, -1)
     return torch.mm(g.flip(1) if turned else g, nine).view(IN * IN, out, channels)
+
+
+class _Grid(NamedTuple):
+    """The outputs of a convolution of a batch, and the tiles that cover them."""
+
+    batch: int
+    height: int
+    width: int
+    down: int
+    """Rows of tiles; the last one may stand out below."""
+    across: int
+
+    @classmethod
+    def over(cls, x_BCHW: Tensor, padding: int) -> _Grid:
+        batch, _, height, width = x_BCHW.shape
+        height, width = height + 2 * padding - 2, width + 2 * padding - 2
+        return cls(batch, height, width, -(-height // OUT), -(-width // OUT))
+
+    def inputs(self, x_BCHW: Tensor, padding: int) -> Tensor:
+        """Overlapping tiles as a view: 6, 6, B, tiles down, tiles across, C."""
+        _, channels, height, width = x_BCHW.shape
+        bottom, right = self.down * OUT + 2 - height - padding, self.across * OUT + 2 - width - padding
+        x_BHWC = F.pad(x_BCHW, (padding, right, padding, bottom)).permute(0, 2, 3, 1).contiguous()
+        b, h, w, c = x_BHWC.stride()
+        return x_BHWC.as_strided((IN, IN, self.batch, self.down, self.across, channels), (h, w, b, OUT * h, OUT * w, c))
+
+    def outputs(self, y_BCHW: Tensor) -> Tensor:
+        """Tiles side by side as a view: 4, 4, B, tiles down, tiles across, C."""
+        y_BHWC = y_BCHW.permute(0, 2, 3, 1)
+        return y_BHWC.unflatten(2, (self.across, OUT)).unflatten(1, (self.down, OUT)).permute(2, 4, 0, 1, 3, 5)
+
+    def blocks(self, channels: int) -> Iterator[tuple[slice, slice]]:
+        """Pictures and rows of tiles that are worked on at once."""
+        lines = max(1, BLOCK // (self.across * channels))
+        pictures = max(1, lines // self.down)
+        for first in range(0, self.batch, pictures):
+            for top in range(0, self.down, lines if pictures == 1 else self.down):
+                yield slice(first, first + pictures), slice(top, top + lines)
 
 
 class _Winograd(torch.autograd.Function):
@@ -139,57 +175,37 @@ class _Winograd(torch.autograd.Function):
 
 def _convolve(x_BCHW: Tensor, u_36CO: Tensor, bias_O: Tensor | None, padding: int) -> Tensor:
     """Convolution in the memory layout of `x`."""
-    batch, channels, height, width = x_BCHW.shape
-    height, width, out = height + 2 * padding - 2, width + 2 * padding - 2, u_36CO.shape[2]
-    down, across = -(-height // OUT), -(-width // OUT)
+    grid, out = _Grid.over(x_BCHW, padding), u_36CO.shape[2]
     to_tile, _, from_tile = MAPS[x_BCHW.dtype]
-    y_BOHW = torch.empty(batch, out, down * OUT, across * OUT, dtype=x_BCHW.dtype, memory_format=torch.channels_last)
-    y_tiles = y_BOHW.permute(0, 2, 3, 1).unflatten(2, (across, OUT)).unflatten(1, (down, OUT)).permute(2, 4, 0, 1, 3, 5)
-    x_tiles = _tiles(x_BCHW, padding, down, across)
-    for rows in _blocks(batch, down, across, max(channels, out)):
-        tiles = x_tiles[:, :, rows[0], rows[1]]
-        v = torch.mm(to_tile, tiles.reshape(IN * IN, -1)).view(IN * IN, -1, channels)
-        m = torch.bmm(v, u_36CO)
-        part = torch.mm(from_tile, m.view(IN * IN, -1)).view(OUT, OUT, *tiles.shape[2:5], out)
+    y_BOHW = torch.empty(grid.batch, out, grid.down * OUT, grid.across * OUT, dtype=x_BCHW.dtype,
+                         memory_format=torch.channels_last)
+    x_tiles, y_tiles = grid.inputs(x_BCHW, padding), grid.outputs(y_BOHW)
+    for rows in grid.blocks(max(x_BCHW.shape[1], out)):
         target = y_tiles[:, :, rows[0], rows[1]]
+        products = torch.bmm(_mapped(to_tile, x_tiles, rows), u_36CO)
+        part = torch.mm(from_tile, products.view(IN * IN, -1)).view(target.shape)
         target.copy_(part) if bias_O is None else torch.add(part, bias_O, out=target)
     last = x_BCHW.is_contiguous(memory_format=torch.channels_last)
-    if last and y_BOHW.shape[2:] == (height, width):
+    if last and y_BOHW.shape[2:] == (grid.height, grid.width):
         return y_BOHW
     # A copy in any case: autograd does not let a view be changed in place, as ReLUs do.
     layout = torch.channels_last if last else torch.contiguous_format
-    return y_BOHW[..., :height, :width].clone(memory_format=layout)
+    return y_BOHW[..., : grid.height, : grid.width].clone(memory_format=layout)
 
 
 def _weight_gradient(x_BCHW: Tensor, gradient_BOHW: Tensor, padding: int) -> Tensor:
     """Of the filters, O, C, 3, 3."""
-    batch, out, height, width = gradient_BOHW.shape
-    channels, down, across = x_BCHW.shape[1], -(-height // OUT), -(-width // OUT)
+    grid, channels, out = _Grid.over(x_BCHW, padding), x_BCHW.shape[1], gradient_BOHW.shape[1]
     to_tile, g, from_tile = MAPS[x_BCHW.dtype]
-    x_tiles = _tiles(x_BCHW, padding, down, across)
-    over = F.pad(gradient_BOHW, (0, across * OUT - width, 0, down * OUT - height)).permute(0, 2, 3, 1).contiguous()
-    d_tiles = over.unflatten(2, (across, OUT)).unflatten(1, (down, OUT)).permute(2, 4, 0, 1, 3, 5)
+    over = F.pad(gradient_BOHW, (0, grid.across * OUT - grid.width, 0, grid.down * OUT - grid.height))
+    x_tiles, d_tiles = grid.inputs(x_BCHW, padding), grid.outputs(over.contiguous(memory_format=torch.channels_last))
     u = x_BCHW.new_zeros(IN * IN, out, channels)
-    for rows in _blocks(batch, down, across, max(channels, out)):
-        v = torch.mm(to_tile, x_tiles[:, :, rows[0], rows[1]].reshape(IN * IN, -1)).view(IN * IN, -1, channels)
-        m = torch.mm(from_tile.t(), d_tiles[:, :, rows[0], rows[1]].reshape(OUT * OUT, -1)).view(IN * IN, -1, out)
-        u.baddbmm_(m.transpose(1, 2), v)
+    for rows in grid.blocks(max(channels, out)):
+        u.baddbmm_(_mapped(from_tile.t(), d_tiles, rows).transpose(1, 2), _mapped(to_tile, x_tiles, rows))
     return torch.mm(g.t(), u.view(IN * IN, -1)).view(3, 3, out, channels).permute(2, 3, 0, 1)
 
 
-def _tiles(x_BCHW: Tensor, padding: int, down: int, across: int) -> Tensor:
-    """Overlapping tiles as a view: 6, 6, B, tiles down, tiles across, C."""
-    batch, channels, height, width = x_BCHW.shape
-    bottom, right = down * OUT + 2 - height - padding, across * OUT + 2 - width - padding
-    x_BHWC = F.pad(x_BCHW, (padding, right, padding, bottom)).permute(0, 2, 3, 1).contiguous()
-    b, h, w, c = x_BHWC.stride()
-    return x_BHWC.as_strided((IN, IN, batch, down, across, channels), (h, w, b, OUT * h, OUT * w, c))
-
-
-def _blocks(batch: int, down: int, across: int, channels: int) -> Iterator[tuple[slice, slice]]:
-    """Pictures and rows of tiles that are worked on at once."""
-    lines = max(1, BLOCK // (across * channels))
-    pictures = max(1, lines // down)
-    for first in range(0, batch, pictures):
-        for top in range(0, down, lines if pictures == 1 else down):
-            yield slice(first, first + pictures), slice(top, top + lines)
+def _mapped(to_36: Tensor, tiles: Tensor, rows: tuple[slice, slice]) -> Tensor:
+    """Some of the tiles as 36 matrices, tiles x channels."""
+    chosen = tiles[:, :, rows[0], rows[1]]
+    return torch.mm(to_36, chosen.reshape(to_36.shape[1], -1)).view(IN * IN, -1, chosen.shape[-1])

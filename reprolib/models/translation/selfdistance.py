@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from reprolib.models import System
-from reprolib.models.layers.resnet import MULTIPLE
-from reprolib.models.translation.distancegan import DistanceGAN
+from dataclasses import replace
 
-SYSTEM = System(
+from reprolib.models.translation import distancegan
+
+SYSTEM = replace(
+    distancegan.SYSTEM,
     name="selfdistance",
     label="SelfDistance",
-    task="translation",
-    build=DistanceGAN,
     source="Benaim and Wolf, One-Sided Unsupervised Domain Mapping, NeurIPS 2017; distances between halves of pictures",
-    multiple=MULTIPLE,
-    method="distance",
     options={"pairs": "halves"},
-    inference=("generator_ab",),
-    recipe={  # 100 + 100 epochs of horse2zebra's 1,334 in batches of 2; the authors resize the short side, to 286
-        "steps": 133_400, "batch": 2, "load": 286, "crop": 256, "learning_rate": 2e-4,
-        "optimiser": {"kind": "adam", "betas": (0.5, 0.999)},
-        "schedule": {"kind": "linear", "start": 0.5},
-    },
 )
