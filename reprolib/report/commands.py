@@ -52,10 +52,12 @@ def report_notebook(
 
         print(write_notebook())
         return
+    from reprolib.code import preload
     from reprolib.experiment import active_profile
     from reprolib.jobs import side_by_side
     from reprolib.report.stages import run_notebook
 
+    preload(["papermill"])
     side_by_side(partial(run_notebook, profile=profile or active_profile()), names, jobs, accelerator="cpu",
                  always=True)
 

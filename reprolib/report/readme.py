@@ -1,24 +1,34 @@
-"""The measured part of the project's README: results, where the pipeline's time went, steps beside the plain way."""
+"""The measured part of the project's README: results, pictures, where the pipeline's time went, steps beside the plain
+way."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from reprolib.bench.run import read
 from reprolib.errors import UserError
-from reprolib.files import write_text
+from reprolib.files import write_atomically, write_text
 from reprolib.markdown import to_markdown
 from reprolib.records import read_records
 from reprolib.report.bench import table, targets
-from reprolib.report.summary import summary
+from reprolib.report.summary import measured, summary
+from reprolib.report.tables import ledger_file, read_ledger
 from reprolib.report.times import times_table
 
 BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", "<!-- end of results -->"
 
 SCORES = {"fd_vgg16": "FD-VGG16", "kid_vgg16": "KD-VGG16", "miou": "mIoU %"}
 """Metrics of the short runs that are shown, and their heads."""
+
+LONGER = "hour"
+"""The profile of longer runs, and under which heading which of its figures are shown."""
+PICTURES = {
+    "cut_cityscapes": "From label maps to photos, never seen in pairs, after 1200 steps",
+}
+FOLDER, WIDTH = Path("docs") / "pictures", 1200
 
 
 def write_readme(profile: str, root: Path = Path()) -> None:
@@ -32,9 +42,33 @@ def write_readme(profile: str, root: Path = Path()) -> None:
     if BEGIN not in text or END not in text:
         raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN, 1)
-    measured = "\n".join([summary(profile, root), *short_runs(root), *times_table(profile, root),
-                          *bench_table(root)])
-    write_text(path, f"{before}{BEGIN}\n{measured}{END}{rest.split(END, 1)[1]}")
+    found = "\n".join([summary(profile, root), *longer_runs(root), *short_runs(root), *times_table(profile, root),
+                       *bench_table(root)])
+    write_text(path, f"{before}{BEGIN}\n{found}{END}{rest.split(END, 1)[1]}")
+
+
+def longer_runs(root: Path = Path()) -> list[str]:
+    """Markdown lines: what profile `hour` measured, and its pictures; nothing where it was not run."""
+    if not ledger_file(LONGER, root).is_file():
+        return []
+    lines = [f"Longer runs of the same reduced networks (profile `{LONGER}`, one seed):", "",
+             *measured(read_ledger(LONGER, root))]
+    for name, caption in PICTURES.items():
+        picture = root / FOLDER / f"{LONGER}-{name}.jpg"
+        figure = root / "results" / LONGER / "figures" / f"{name}.png"
+        if figure.is_file():
+            _reduce(figure, picture)
+        if picture.is_file():
+            lines += [f"{caption}:", "", f"![{caption}]({picture.relative_to(root).as_posix()})", ""]
+    return lines
+
+
+def _reduce(figure: Path, picture: Path) -> None:
+    """A JPEG for the page of what may have 4 MB as PNG, which DVC keeps and Git does not."""
+    with Image.open(figure) as image:
+        height = round(image.height * WIDTH / image.width)
+        small = image.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
+    write_atomically(picture, lambda stream: small.save(stream, format="jpeg", quality=85))
 
 
 def short_runs(root: Path = Path()) -> list[str]:

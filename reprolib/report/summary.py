@@ -27,11 +27,15 @@ def summary(profile: str, root: Path = Path()) -> str:
              + ", ".join(f"{n} {status}" for status, n in counts.items()) + f". {CONDITIONS.get(profile, '')}"
              "'Input' is the unprocessed picture; the paper's value stands in brackets; ± is the standard deviation "
              "over the seeds of the calibration.", "",
-             *_table(entries, DEHAZING, "Dehazing:"),
-             *_table(entries, TRANSLATION, "Translation; 'distance' is FID where Inception was used, and FD-VGG16, "
-                                           "which is not FID, elsewhere:"),
-             *_costs(profile, root)]
+             *measured(entries), *_costs(profile, root)]
     return "\n".join(lines) + "\n"
+
+
+def measured(entries: list[dict[str, Any]]) -> list[str]:
+    """Markdown lines: the rows of a ledger that have a number, a table for each paper."""
+    return [*_table(entries, DEHAZING, "Dehazing:"),
+            *_table(entries, TRANSLATION, "Translation; 'distance' is FID where Inception was used, and FD-VGG16, "
+                                          "which is not FID, elsewhere:")]
 
 
 def _table(entries: list[dict[str, Any]], metrics: dict[str, tuple[str, int]], text: str) -> list[str]:

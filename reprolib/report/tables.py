@@ -22,13 +22,18 @@ TITLES = {
 DECIMALS = {"psnr": 2, "ssim": 4}
 
 
+def ledger_file(profile: str, root: Path = Path()) -> Path:
+    """Where `reprolib ledger` writes its entries."""
+    return root / "results" / profile / "ledger.json"
+
+
 def read_ledger(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
-    """Entries of results/<profile>/ledger.json.
+    """Entries of a profile's ledger.
 
     Raises:
         UserError: it was not written yet.
     """
-    path = root / "results" / profile / "ledger.json"
+    path = ledger_file(profile, root)
     if not path.is_file():
         raise UserError("no ledger yet", where=path, fix="run `dvc repro`")
     return list(json.loads(path.read_text()))

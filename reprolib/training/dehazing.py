@@ -13,7 +13,8 @@ from reprolib import models, parallel
 from reprolib.contrast.features import load_features
 from reprolib.contrast.losses import ContrastiveRegularisation
 from reprolib.contrast.samples import Rate
-from reprolib.data.paired import CropBatches, PairedFolder, open_split
+from reprolib.data.paired import PairedFolder, open_split
+from reprolib.data.paired_batches import CropBatches
 from reprolib.errors import UserError, unknown
 from reprolib.experiment import Experiment
 from reprolib.inference import restore

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 from reprolib.data import registry
 from reprolib.data.images import read_rgb, write_png
-from reprolib.data.paired import CropBatches, PairedFolder, find_pairs, open_split, scene
+from reprolib.data.paired import PairedFolder, find_pairs, open_split, scene
+from reprolib.data.paired_batches import CropBatches
 from reprolib.errors import UserError
 
 HEIGHT, WIDTH = 30, 44

@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from reprolib.data import registry, unpaired
+from reprolib.data import registry, unpaired, unpaired_batches
 from reprolib.data.images import write_png
-from reprolib.data.unpaired import Domains, ImageFolder, UnpairedBatches, held_out_of, open_domains
+from reprolib.data.unpaired import Domains, ImageFolder, held_out_of, open_domains
+from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.data.verify import register, verify
 from reprolib.errors import UserError
 
@@ -243,7 +244,7 @@ def test_resize_crop_and_flip(here: Path) -> None:
 def test_full_memory_changes_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     domains = domains_of(here, 3, 3)
     expected = [UnpairedBatches(domains, 18, 16, 1, 6, seed=0)[s] for s in range(6)]
-    monkeypatch.setattr(unpaired, "CACHE_BYTES", 18 * 18 * 3)
+    monkeypatch.setattr(unpaired_batches, "CACHE_BYTES", 18 * 18 * 3)
     small = UnpairedBatches(domains, 18, 16, 1, 6, seed=0)
     assert all(torch.equal(x, y) for s in range(6) for x, y in zip(small[s], expected[s], strict=True))
     assert len(small._cache) == 2

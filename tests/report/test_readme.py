@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from reprolib.bench.run import FOLDER
 from reprolib.bench.targets import verdicts
@@ -43,6 +44,27 @@ def test_results_times_and_bench_between_the_marks(root: Path) -> None:
     assert "2.00 (1.90 to 2.10)" in text and "missed by 20%" in text and ">= 2.5" in text
     write_readme("mini", root)
     assert (root / "README.md").read_text() == text
+
+
+def test_longer_runs_with_their_pictures(root: Path) -> None:
+    folder = root / "results" / readme.LONGER
+    (folder / "figures").mkdir(parents=True)
+    entry = {"row": "cut/cut", "dataset": "cityscapes", "stand_in": "photos", "metric": "miou", "printed": "24.7",
+             "value": 31.26, "spread": None, "input_value": None}
+    (folder / "ledger.json").write_text(json.dumps([entry, {**entry, "row": "cut/drit", "value": None}]))
+    write_readme("mini", root)
+    text = (root / "README.md").read_text()
+    assert "| cut/cut | photos |  | 31.3 (24.7) |" in text and "cut/drit" not in text and "![" not in text
+    name, caption = next(iter(readme.PICTURES.items()))
+    Image.new("RGB", (3000, 1500), "teal").save(folder / "figures" / f"{name}.png")
+    write_readme("mini", root)
+    shown = f"docs/pictures/{readme.LONGER}-{name}.jpg"
+    assert f"![{caption}]({shown})" in (root / "README.md").read_text()
+    with Image.open(root / shown) as picture:
+        assert picture.size == (readme.WIDTH, readme.WIDTH // 2)
+    (folder / "figures" / f"{name}.png").unlink()
+    write_readme("mini", root)
+    assert shown in (root / "README.md").read_text(), "a clone has the small picture only"
 
 
 def test_what_was_not_measured_has_no_table(root: Path) -> None:

@@ -17,8 +17,10 @@ import torch
 
 from reprolib import parallel
 from reprolib.data.images import write_png
-from reprolib.data.paired import CropBatches, open_split
-from reprolib.data.unpaired import UnpairedBatches, open_domains
+from reprolib.data.paired import open_split
+from reprolib.data.paired_batches import CropBatches
+from reprolib.data.unpaired import open_domains
+from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.experiment import find
 from reprolib.training.run import train
 

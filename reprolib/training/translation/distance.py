@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from reprolib import parallel
-from reprolib.data.unpaired import UnpairedBatches
+from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.errors import UserError, unknown
 from reprolib.models.translation.distancegan import DistanceGAN
 from reprolib.training.loop import Stateful

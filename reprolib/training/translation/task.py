@@ -12,7 +12,8 @@ from torch import Tensor
 
 from reprolib import models
 from reprolib.code import METHODS
-from reprolib.data.unpaired import Domains, UnpairedBatches, open_domains
+from reprolib.data.unpaired import Domains, open_domains
+from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.errors import UserError
 from reprolib.experiment import Experiment, Optimiser
 from reprolib.inference import to_uint8, translate
