@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from reprolib import code
 from reprolib.errors import UserError
 from reprolib.experiment import Experiment
 from reprolib.jobs import side_by_side
@@ -117,3 +119,18 @@ def test_a_killed_group_leaves_no_process_behind_and_trains_nothing_twice(datase
     assert (third.folder(tmp_path) / "last.safetensors").is_file()
     forget(first, tmp_path)
     assert not state_file(first, tmp_path).exists()
+
+
+def test_the_collector_rests_only_while_libraries_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(code, "import_module", lambda name: seen.append(gc.isenabled()))
+    before = gc.get_freeze_count()
+    try:
+        code.preload(["a", "b", "a"])
+        assert seen == [False, False] and gc.isenabled() and gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
+    monkeypatch.undo()
+    with pytest.raises(ModuleNotFoundError):
+        code.preload(["reprolib.nothing"])
+    assert gc.isenabled()

@@ -6,11 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from reprolib.bench.run import read
 from reprolib.errors import UserError
-from reprolib.files import write_atomically, write_text
+from reprolib.files import write_text
 from reprolib.markdown import to_markdown
 from reprolib.records import read_records
 from reprolib.report.bench import table, targets
@@ -24,11 +23,8 @@ SCORES = {"fd_vgg16": "FD-VGG16", "kid_vgg16": "KD-VGG16", "miou": "mIoU %"}
 """Metrics of the short runs that are shown, and their heads."""
 
 LONGER = "hour"
-"""The profile of longer runs, and under which heading which of its figures are shown."""
-PICTURES = {
-    "cut_cityscapes": "From label maps to photos, never seen in pairs, after 1200 steps",
-}
-FOLDER, WIDTH = Path("docs") / "pictures", 1200
+PICTURES = {"cut_cityscapes": "From label maps to photos, never seen in pairs, after 1200 steps"}
+"""The profile of longer runs, and its figures that are shown with their captions."""
 
 
 def write_readme(profile: str, root: Path = Path()) -> None:
@@ -54,21 +50,10 @@ def longer_runs(root: Path = Path()) -> list[str]:
     lines = [f"Longer runs of the same reduced networks (profile `{LONGER}`, one seed):", "",
              *measured(read_ledger(LONGER, root))]
     for name, caption in PICTURES.items():
-        picture = root / FOLDER / f"{LONGER}-{name}.jpg"
-        figure = root / "results" / LONGER / "figures" / f"{name}.png"
-        if figure.is_file():
-            _reduce(figure, picture)
-        if picture.is_file():
-            lines += [f"{caption}:", "", f"![{caption}]({picture.relative_to(root).as_posix()})", ""]
+        figure = Path("results") / LONGER / "figures" / f"{name}.png"
+        if (root / figure).is_file():
+            lines += [f"{caption}:", "", f"![{caption}]({figure.as_posix()})", ""]
     return lines
-
-
-def _reduce(figure: Path, picture: Path) -> None:
-    """A JPEG for the page of what may have 4 MB as PNG, which DVC keeps and Git does not."""
-    with Image.open(figure) as image:
-        height = round(image.height * WIDTH / image.width)
-        small = image.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
-    write_atomically(picture, lambda stream: small.save(stream, format="jpeg", quality=85))
 
 
 def short_runs(root: Path = Path()) -> list[str]:
