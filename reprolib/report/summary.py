@@ -13,8 +13,9 @@ from reprolib.report.tables import read_ledger
 DEHAZING = {"psnr": ("PSNR", 2), "ssim": ("SSIM", 4)}
 TRANSLATION = {"fid": ("distance", 2), "miou": ("mIoU", 1), "classacc": ("class acc.", 1), "pixacc": ("pixel acc.", 1)}
 REDUCED = ("mini", "hour")
-CONDITION = ("Networks are reduced, runs are short and embedded photos stand in for the benchmarks: the paper's numbers "
-             "stand beside ours for orientation, not for comparison. ")
+CONDITION = (" Networks are reduced, runs are short and embedded photos stand in for the benchmarks: the paper's "
+             "numbers stand beside ours for orientation, not for comparison.")
+"""Said of these profiles."""
 
 
 def summary(profile: str, root: Path = Path()) -> str:
@@ -24,8 +25,9 @@ def summary(profile: str, root: Path = Path()) -> str:
     for e in entries:
         counts[e["status"]] = counts.get(e["status"], 0) + 1
     lines = [f"Profile `{profile}`. Of {len(entries)} cells in the papers' tables: "
-             + ", ".join(f"{n} {status}" for status, n in counts.items()) + f". {CONDITION if profile in REDUCED else ''}"
-             "'Input' is the unprocessed picture; the paper's value stands in brackets; ± is the standard deviation "
+             + ", ".join(f"{n} {status}" for status, n in counts.items()) + "."
+             + (CONDITION if profile in REDUCED else "") +
+             " 'Input' is the unprocessed picture; the paper's value stands in brackets; ± is the standard deviation "
              "over the seeds of the calibration.", "",
              *measured(entries), *_costs(profile, root)]
     return "\n".join(lines) + "\n"
