@@ -146,6 +146,11 @@ def _cost(cell: Cell, profile: str, root: Path) -> Entry:
                    f"{found[cell.metric + '_ratio']:.2f} of CycleGAN in the same run"}
 
 
+def ledger_file(profile: str, root: Path = Path()) -> Path:
+    """Where `write` puts the entries; the same as CSV and as a page lie beside it."""
+    return root / "results" / profile / "ledger.json"
+
+
 def costs_file(profile: str, root: Path = Path()) -> Path:
     """Where `reprolib report cost` writes."""
     return root / "results" / profile / "cost" / "translation.json"
@@ -214,11 +219,11 @@ def to_markdown(entries: list[Entry]) -> str:
 
 def write(profile: str, entries: list[Entry], root: Path = Path()) -> None:
     """results/<profile>/ledger.{json,csv,md}."""
-    folder = root / "results" / profile
+    path = ledger_file(profile, root)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(entries[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(entries)
-    write_text(folder / "ledger.csv", text.getvalue())
-    write_text(folder / "ledger.json", json.dumps(entries, indent=1, allow_nan=False) + "\n")
-    write_text(folder / "ledger.md", to_markdown(entries))
+    write_text(path.with_suffix(".csv"), text.getvalue())
+    write_text(path, json.dumps(entries, indent=1, allow_nan=False) + "\n")
+    write_text(path.with_suffix(".md"), to_markdown(entries))

@@ -1,5 +1,4 @@
-"""The measured part of the project's README: results, pictures, where the pipeline's time went, steps beside the plain
-way."""
+"""The measured part of the project's README: results, where the pipeline's time went, steps beside the plain way."""
 
 from __future__ import annotations
 
@@ -11,10 +10,11 @@ from reprolib.bench.run import read
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.markdown import to_markdown
+from reprolib.paper.ledger import ledger_file
 from reprolib.records import read_records
 from reprolib.report.bench import table, targets
 from reprolib.report.summary import measured, summary
-from reprolib.report.tables import ledger_file, read_ledger
+from reprolib.report.tables import read_ledger
 from reprolib.report.times import times_table
 
 BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", "<!-- end of results -->"

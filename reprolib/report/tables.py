@@ -11,7 +11,7 @@ import pandas as pd
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.markdown import to_markdown
-from reprolib.paper.ledger import NAMES
+from reprolib.paper.ledger import NAMES, ledger_file
 
 TITLES = {
     "table1": "Table 1. Dehazing systems",
@@ -20,11 +20,6 @@ TITLES = {
     "cut": "CUT's table. Unpaired translation",
 }
 DECIMALS = {"psnr": 2, "ssim": 4}
-
-
-def ledger_file(profile: str, root: Path = Path()) -> Path:
-    """Where `reprolib ledger` writes its entries."""
-    return root / "results" / profile / "ledger.json"
 
 
 def read_ledger(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
