@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from reprolib.console import Jobs, Json, Profile, network_options, show
+from reprolib.commands.console import Jobs, Json, Profile, network_options, show
 from reprolib.data import commands as data_commands
 from reprolib.errors import UserError
 from reprolib.report import commands as report_commands
@@ -60,10 +60,10 @@ def train(
 
     Under `torchrun -m reprolib train ...` several processes share each batch.
     """
-    from reprolib import models, parallel
-    from reprolib.code import preload, training_entries
-    from reprolib.experiment import active_profile, select
-    from reprolib.jobs import side_by_side
+    from reprolib import distributed, models
+    from reprolib.runs.code import preload, training_entries
+    from reprolib.runs.experiment import active_profile, select
+    from reprolib.runs.concurrent import side_by_side
     from reprolib.training.run import forget
     from reprolib.training.run import train as run
 
@@ -72,7 +72,7 @@ def train(
     preload(name for e in chosen for name in training_entries(e))
     work = partial(run, resume=resume, data_root=root, accelerator=accelerator, workers=workers, keep_state=True)
     for e, at in zip(chosen, side_by_side(work, chosen, jobs, accelerator, dataset is None), strict=True):
-        if parallel.rank() == 0:
+        if distributed.rank() == 0:
             score = f"{at.best:.2f} dB" if models.get(e.system).task == "dehazing" else f"distance {-at.best:.2f}"
             print(f"{e.id}: best validation {score} at step {at.best_step} of {at.step}; {e.folder()}")
         forget(e)
@@ -86,8 +86,8 @@ def train_segmenter(
     imagenet: Annotated[Path | None, typer.Option(help="The released ImageNet classifier to start from.")] = None,
 ) -> None:
     """Train the segmenter that judges label-to-photo translation; goes on where a killed run stopped."""
-    from reprolib.code import preload
-    from reprolib.experiment import active_profile
+    from reprolib.runs.code import preload
+    from reprolib.runs.experiment import active_profile
 
     preload(["reprolib.training.segmentation"])
     from reprolib.training.segmentation import train_segmenter as run
@@ -117,12 +117,12 @@ def evaluate(
 ) -> None:
     """Measure a system on a dataset, or an experiment of the profile (which writes its records)."""
     from reprolib import models
-    from reprolib.experiment import active_profile, find, select
+    from reprolib.runs.experiment import active_profile, find, select
 
     if dataset is None:
-        from reprolib.code import evaluation_entries, preload
+        from reprolib.runs.code import evaluation_entries, preload
         from reprolib.evaluation.run import evaluate_experiment
-        from reprolib.jobs import side_by_side
+        from reprolib.runs.concurrent import side_by_side
 
         chosen = select(profile or active_profile(), targets, seed=seed)
         preload(name for e in chosen for name in evaluation_entries(e))
@@ -174,7 +174,7 @@ def dehaze(
     profile: Profile = None,
 ) -> None:
     """Dehaze a picture or a folder."""
-    from reprolib.application import apply
+    from reprolib.commands.apply import apply
 
     print(f"{apply(source, output, 'dehazing', system, weights, profile)} pictures written to {output}")
 
@@ -188,7 +188,7 @@ def translate(
     profile: Profile = None,
 ) -> None:
     """Translate a picture or a folder from the source to the target domain."""
-    from reprolib.application import apply
+    from reprolib.commands.apply import apply
 
     print(f"{apply(source, output, 'translation', system, weights, profile)} pictures written to {output}")
 
@@ -196,7 +196,7 @@ def translate(
 @app.command()
 def ledger(profile: Profile = None, as_json: Json = False) -> None:
     """Every cell of the papers' tables: status, paper, ours, why."""
-    from reprolib.experiment import active_profile
+    from reprolib.runs.experiment import active_profile
     from reprolib.report.stages import build_ledger
 
     entries = build_ledger(profile or active_profile())
@@ -238,8 +238,8 @@ def bench(
 @app.command()
 def check(profile: Profile = None) -> None:
     """The regression gate: exit 1 if any number is missing, not finite or outside its recorded tolerance."""
-    from reprolib.experiment import active_profile
-    from reprolib.paper import gate
+    from reprolib.runs.experiment import active_profile
+    from reprolib.results import gate
 
     outcomes = gate.check(profile or active_profile())
     for outcome in outcomes:
@@ -257,8 +257,8 @@ def calibrate(
     jobs: Jobs = None,
 ) -> None:
     """Train and measure the profile with several seeds and record the expected results and their tolerances."""
-    from reprolib.calibration import calibrate as run
-    from reprolib.experiment import active_profile
+    from reprolib.results.calibration import calibrate as run
+    from reprolib.runs.experiment import active_profile
 
     print(run(profile or active_profile(), seeds, jobs))
 
@@ -266,7 +266,7 @@ def calibrate(
 @app.command()
 def profile(name: Annotated[str | None, typer.Argument(help="Profile to switch to.")] = None) -> None:
     """Show the profiles, or switch the pipeline to one (writes params.yaml and every dvc.yaml)."""
-    from reprolib.experiment import active_profile, profiles
+    from reprolib.runs.experiment import active_profile, profiles
     from reprolib.pipeline import switch
 
     if name:

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from reprolib.errors import UserError
 
@@ -52,6 +52,39 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_atomically(path, lambda stream: stream.write(text.encode()))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A mapping out of a YAML file, by the rules of YAML 1.2, which DVC writes: `1:10` is text, `1e-05` a number.
+
+    Raises:
+        UserError: there is no such file, or it is no mapping.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError("no such file", where=path, fix="check the path") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"not YAML: {reason}", where=path, fix="mend the line that it names") from error
+    if not isinstance(content, dict):
+        raise UserError("not a mapping", where=path, fix="write `key: value` lines")
+    return content
+
+
+def write_yaml(path: Path, content: dict[str, Any], comment: str = "") -> None:
+    """Write a mapping as YAML 1.2, atomically, with a comment on top."""
+    import io
+
+    from ruamel.yaml import YAML
+
+    text, yaml = io.StringIO(), YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.dump(content, text)
+    write_text(path, f"# {comment}\n{text.getvalue()}" if comment else text.getvalue())
 
 
 def sha256(path: Path) -> str:

@@ -15,10 +15,10 @@ from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_rest
 from reprolib.contrast.features import load_features
 from reprolib.contrast.samples import Rate
 from reprolib.errors import UserError, unknown
-from reprolib.experiment import Contrast, Experiment
-from reprolib.inference import restore, translate
+from reprolib.runs.experiment import Contrast, Experiment
+from reprolib.models.inference import restore, translate
 from reprolib.models.layers.winograd import accelerate
-from reprolib.provenance import cpu_name
+from reprolib.runs.provenance import cpu_name
 
 TASKS = ("train", "evaluate")
 PICTURE = (460, 620)

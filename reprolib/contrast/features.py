@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from reprolib.errors import UserError, unknown
-from reprolib.weights import load_weights
+from reprolib.models.weights import load_weights
 
 WEIGHTS = Path("weights")
 """Folder of local weight files."""

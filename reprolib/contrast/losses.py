@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.contrast.samples import Rate, draw
 from reprolib.errors import unknown
 
@@ -131,12 +131,12 @@ def contrastive_regularisation(
                   for anchor, negative in zip(anchors, negatives, strict=True)]
         pushed = _weighted(weights, pushes)
         if reduction == "batch":
-            both = parallel.means([distance_B.mean(0, keepdim=True) for distance_B in (*pulls, *pushes)])
+            both = distributed.means([distance_B.mean(0, keepdim=True) for distance_B in (*pulls, *pushes)])
             pulls, pushes = both[: len(pulls)], both[len(pulls) :]
         terms = [omega * (pull / (push + guard)).mean()
                  for omega, pull, push in zip(weights, pulls, pushes, strict=True)]
         used = torch.stack([push.detach() for push in pushes], dim=1)
-        all_used = used if reduction == "batch" else parallel.gather(used)
+        all_used = used if reduction == "batch" else distributed.gather(used)
         logs |= {"denominator": pushed, "denominator_min": all_used.min(),
                  "guarded": (all_used < 100 * guard).sum()}
     return torch.stack(terms).sum(), logs
@@ -192,12 +192,12 @@ class ContrastiveRegularisation(nn.Module):
 
     def _draw(self, batch: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Samples of this process's anchors, as indices into its pools."""
-        processes = parallel.count()
+        processes = distributed.count()
         if processes == 1:
             return draw(batch, self.rate, generator)
         if self.pool == "local":  # a draw for each process, so that their streams stay the same and choices differ
-            return [draw(batch, self.rate, generator) for _ in range(processes)][parallel.rank()]
-        own = parallel.rows(batch * processes)
+            return [draw(batch, self.rate, generator) for _ in range(processes)][distributed.rank()]
+        own = distributed.rows(batch * processes)
         positive_index, negative_index = (index[own] for index in draw(batch * processes, self.rate, generator))
         # An only sample is the own picture, for which nothing has to be gathered.
         return (positive_index if self.rate.positives > 1 else positive_index - own.start,
@@ -205,4 +205,4 @@ class ContrastiveRegularisation(nn.Module):
 
     def _pooled(self, features: list[Tensor], samples: int) -> list[Tensor]:
         """The features that samples come from."""
-        return [parallel.gather(f) for f in features] if self.pool == "gathered" and samples > 1 else features
+        return [distributed.gather(f) for f in features] if self.pool == "gathered" and samples > 1 else features

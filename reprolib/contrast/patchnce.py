@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.errors import UserError, unknown
 
 TAU = 0.07
@@ -102,14 +102,14 @@ def patch_nce(query_BSC: Tensor, key_BSC: Tensor, bank_KC: Tensor | None = None,
         # Queries are divided, not similarities: with a bank there are 16 times as many of these.
         query_BSC, key_BSC = _full(query_BSC) / tau, _full(key_BSC.detach())
         if negatives == "minibatch":
-            query_BSC, key_BSC = query_BSC.flatten(0, 1)[None], parallel.gather(key_BSC).flatten(0, 1)[None]
+            query_BSC, key_BSC = query_BSC.flatten(0, 1)[None], distributed.gather(key_BSC).flatten(0, 1)[None]
         batch, patches, _ = query_BSC.shape
         if negatives == "external":
             logits = (query_BSC * key_BSC).sum(2, keepdim=True)
             target = torch.zeros(batch * patches, dtype=torch.long, device=logits.device)
         else:  # positives on the diagonal, which starts behind the keys of earlier processes
             logits = query_BSC @ key_BSC.transpose(1, 2)
-            start = parallel.rank() * patches if negatives == "minibatch" else 0
+            start = distributed.rank() * patches if negatives == "minibatch" else 0
             target = torch.arange(start, start + patches, device=logits.device).repeat(batch)
         if negatives in ("external", "both"):
             assert bank_KC is not None, "external negatives come from a bank"
@@ -169,7 +169,7 @@ class MemoryBank:
     def enqueue(self, keys: Sequence[Tensor]) -> None:
         """Take in the keys of a batch, B, S, C for each layer, over the oldest ones; those of all processes."""
         size = self.keys_LKC.shape[1]
-        new_LNC = torch.stack([parallel.gather(key).flatten(0, 1) for key in keys])
+        new_LNC = torch.stack([distributed.gather(key).flatten(0, 1) for key in keys])
         count = new_LNC.shape[1]
         kept_LNC = new_LNC[:, -size:]
         slots = torch.arange(count - kept_LNC.shape[1], count, device=new_LNC.device).add(self.seen) % size

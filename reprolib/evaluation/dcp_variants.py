@@ -16,7 +16,7 @@ from skimage.transform import resize
 
 from reprolib.data.paired import Pair, PairedFolder, open_split, scene
 from reprolib.errors import UserError
-from reprolib.inference import restore
+from reprolib.models.inference import restore
 from reprolib.metrics.quality import measure
 from reprolib.models.dehazing.dcp import DCP
 from reprolib.progress import track

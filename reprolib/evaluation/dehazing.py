@@ -18,13 +18,13 @@ from reprolib.data.paired import PairedFolder, open_split
 from reprolib.data.registry import get_dataset
 from reprolib.evaluation.networks import CHECKPOINT, device, load_network
 from reprolib.evaluation.run import common_fields
-from reprolib.experiment import Experiment
+from reprolib.runs.experiment import Experiment
 from reprolib.files import write_text
-from reprolib.inference import restore, to_uint8
+from reprolib.models.inference import restore, to_uint8
 from reprolib.metrics.collapse import is_collapsed
 from reprolib.metrics.quality import measure
 from reprolib.progress import track
-from reprolib.records import Record, records_folder, write_records
+from reprolib.evaluation.record import Record, records_folder, write_records
 
 UNITS = {"psnr": "dB", "ssim": ""}
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from reprolib import models
 from reprolib.models.layers.winograd import accelerate
-from reprolib.weights import Importer, load_weights, read_options
+from reprolib.models.weights import Importer, load_weights, read_options
 
 CHECKPOINT = "last.safetensors"
 """The checkpoint that fills the tables and dehazes or translates by default: the last one.

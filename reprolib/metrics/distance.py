@@ -33,7 +33,7 @@ from reprolib.data.images import list_images, read_rgb
 from reprolib.errors import UserError, unknown
 from reprolib.files import sha256
 from reprolib.models.layers.winograd import accelerate
-from reprolib.weights import read_state
+from reprolib.models.weights import read_state
 
 Pictures = Sequence[np.ndarray] | Path
 """Pictures, uint8 RGB HW3 of any sizes, or a folder of them."""

@@ -19,7 +19,7 @@ from torch import nn
 from reprolib.data.labels import CLASSES, VOID, decode
 from reprolib.errors import UserError
 from reprolib.models.segmentation.drn import DRND22, NAME
-from reprolib.weights import load_weights, read_options
+from reprolib.models.weights import load_weights, read_options
 
 
 class Confusion:

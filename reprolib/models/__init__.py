@@ -6,68 +6,24 @@ There is no list to keep: adding a file adds a system.
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import BaseModel, create_model
 
 from reprolib.errors import unknown
+from reprolib.models.objective import STRICT
+from reprolib.models.system import System
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 TASKS = ("dehazing", "translation")
-
-
-@dataclass(frozen=True)
-class System:
-    """A row of a table: how to build it, what the paper says of it, where it comes from."""
-
-    name: str
-    label: str
-    """The row's name as the paper prints it."""
-    task: str
-    build: Callable[..., nn.Module]
-    """`build(**options)`: full size without options. Dehazers map B3HW in [0, 1] to B3HW, nominally in [0, 1].
-
-    Translators are built with everything that is trained (generators, discriminators, heads) as named children, and
-    map B3HW of the source domain in [-1, 1] to B3HW of the target domain in [-1, 1].
-    """
-    source: str
-    """Paper, venue, year, and which public layout is followed where they differ."""
-    paper_params: str | None = None
-    """The parameter figure as Table 1 prints it, e.g. '2.61M'."""
-    trained: bool = True
-    """False for a prior that has nothing to train (DCP)."""
-    multiple: int = 1
-    """Height and width must be multiples of this; inference pads by reflection and crops back."""
-    importer: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
-    """Maps the state dict of the published checkpoint to ours; None where the key names are ours."""
-    count_note: str | None = None
-    """Why the parameter count differs from the paper's figure, where it does."""
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    """How its authors train it, as settings of `reprolib.experiment.Experiment`."""
-    method: str | None = None
-    """Translation: the module of `reprolib.training.translation` that trains it."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Translation: options of that method that make it this system."""
-    inference: tuple[str, ...] = ()
-    """Translation: the children of the network that `forward` needs; the first is the one that is counted."""
-    kept: tuple[str, ...] = ()
-    """Translation: further children that are saved with those of `inference`, for figures."""
-    exporter: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
-    """Translation: our state dict to the names of the published checkpoint, the way back of `importer`."""
-
-    def part(self, network: nn.Module, *names: str) -> nn.Module:
-        """Some children of a network under their own names; all of a network whose system names none."""
-        if not self.inference:
-            return network
-        from torch import nn
-
-        return nn.ModuleDict({name: network.get_submodule(name) for name in names})
 
 
 def names(task: str | None = None) -> list[str]:
@@ -94,6 +50,30 @@ def get(name: str) -> System:
     system: Any = import_module(module_of(name)).SYSTEM
     assert isinstance(system, System) and system.name == name, f"{name}.py must define SYSTEM named '{name}'"
     return system
+
+
+@cache
+def options_type(name: str) -> type[BaseModel]:
+    """The options of a system's network with their types, as a pydantic model that knows no others."""
+    function = get(name).build
+    target = function.__init__ if inspect.isclass(function) else function
+    hints = get_type_hints(target)
+    fields: Any = {
+        key: (hints.get(key, Any), ... if parameter.default is parameter.empty else parameter.default)
+        for key, parameter in inspect.signature(function).parameters.items()
+    }
+    return create_model(f"Options of {name}", __config__=STRICT, **fields)
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The options of a system's network at its published size."""
+    return {key: field.default for key, field in options_type(name).model_fields.items() if not field.is_required()}
+
+
+def objective_defaults(name: str) -> dict[str, Any]:
+    """The settings of a system's objective; empty if it has none of its own."""
+    objective = get(name).objective
+    return {} if objective is None else asdict(objective)
 
 
 def count_parameters(model: nn.Module) -> int:

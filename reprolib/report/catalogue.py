@@ -11,7 +11,7 @@ from typing import Any
 
 from reprolib import models
 from reprolib.data.registry import get_dataset
-from reprolib.experiment import Experiment
+from reprolib.runs.experiment import Experiment
 
 TABLES = ("table1", "table2", "table4", "cut")
 LEDGER_FILES = (*(f"ledger.{kind}" for kind in ("json", "csv", "md")),
@@ -51,7 +51,7 @@ class Notebook:
                 *(f"results/{{profile}}/figures/{figure}.png" for figure in self.figures))
 
 
-TABLE_MODULES = ("reprolib.report.tables", "reprolib.report.slider", "reprolib.paper.claims")
+TABLE_MODULES = ("reprolib.report.tables", "reprolib.report.slider", "reprolib.results.claims")
 PUBLISHED = tuple(f"results/published/records/{name}.json" for name in (
     "aodnet-sots-indoor", "dcp-sots-indoor", "dehazenet-sots-indoor", "gcanet-sots-indoor"))
 """Kept in Git: they were measured where the authors' weights and a sample of the benchmark were at hand."""

@@ -10,9 +10,9 @@ import pandas as pd
 from reprolib import models
 from reprolib.data.paired import open_split
 from reprolib.evaluation.networks import CHECKPOINT, load_network
-from reprolib.experiment import Experiment
+from reprolib.runs.experiment import Experiment
 from reprolib.files import write_text
-from reprolib.inference import restore
+from reprolib.models.inference import restore
 from reprolib.markdown import to_markdown
 from reprolib.metrics.quality import PROTOCOLS, measure
 from reprolib.progress import track

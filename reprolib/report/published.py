@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from reprolib import models
-from reprolib.records import PUBLISHED, read_records
+from reprolib.evaluation.record import PUBLISHED, read_records
 
 
 def published_weights(root: Path = Path()) -> pd.DataFrame:

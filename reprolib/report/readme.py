@@ -10,8 +10,8 @@ from reprolib.bench.run import read
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.markdown import to_markdown
-from reprolib.paper.ledger import ledger_file
-from reprolib.records import read_records
+from reprolib.results.ledger import ledger_file
+from reprolib.evaluation.record import read_records
 from reprolib.report.bench import table, targets
 from reprolib.report.summary import measured, summary
 from reprolib.report.tables import read_ledger

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.evaluation.networks import load_network
-from reprolib.inference import to_uint8
+from reprolib.models.inference import to_uint8
 
 
 def load_cut(weights: Path) -> nn.Module:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reprolib.code import current_hash
+from reprolib.runs.code import current_hash
 from reprolib.errors import unknown
-from reprolib.experiment import experiments
+from reprolib.runs.experiment import experiments
 from reprolib.models import module_of
-from reprolib.paper import ledger
-from reprolib.records import Record
+from reprolib.results import ledger
+from reprolib.evaluation.record import Record
 from reprolib.report import tables
 from reprolib.report.catalogue import notebooks, protocol_runs
 

@@ -11,7 +11,7 @@ import pandas as pd
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.markdown import to_markdown
-from reprolib.paper.ledger import NAMES, ledger_file
+from reprolib.results.ledger import NAMES, ledger_file
 
 TITLES = {
     "table1": "Table 1. Dehazing systems",

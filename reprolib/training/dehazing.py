@@ -9,15 +9,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprolib import models, parallel
+from reprolib import distributed, models
 from reprolib.contrast.features import load_features
 from reprolib.contrast.losses import ContrastiveRegularisation
 from reprolib.contrast.samples import Rate
 from reprolib.data.paired import PairedFolder, open_split
 from reprolib.data.paired_batches import CropBatches
 from reprolib.errors import UserError, unknown
-from reprolib.experiment import Experiment
-from reprolib.inference import restore
+from reprolib.runs.experiment import Experiment
+from reprolib.models.inference import restore
 from reprolib.metrics.quality import measure
 from reprolib.models.layers.winograd import accelerate
 from reprolib.training.loop import Stateful
@@ -104,7 +104,7 @@ class DehazingTask:
         optimiser.zero_grad()
         fabric.backward(loss)
         if self.experiment.clip:
-            parallel.average_gradients(self.optimisers[name])
+            distributed.average_gradients(self.optimisers[name])
             fabric.clip_gradients(network, optimiser, max_norm=self.experiment.clip)
         optimiser.step()
 

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.errors import UserError, unknown
-from reprolib.experiment import Experiment, Schedule
+from reprolib.runs.experiment import Experiment, Schedule
 from reprolib.files import write_atomically, write_text
 from reprolib.progress import line
-from reprolib.weights import save_weights
+from reprolib.models.weights import save_weights
 
 LOG_ROWS = 500
 """A log holds at most about this many rows, however long the run."""
@@ -116,14 +116,14 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
         UserError: the loss is no longer finite; or `state` is no training state.
     """
     rates = {name: [g["lr"] for g in o.param_groups] for name, o in task.optimisers.items()}
-    saved = parallel.on_first(lambda: _read(state, experiment, code))
+    saved = distributed.on_first(lambda: _read(state, experiment, code))
     at = Progressed() if saved is None else _restore(task, saved)
     if at.step == 0:
         task.begin(batches)
-    if parallel.count() > 1:
+    if distributed.count() > 1:
         shared: Any = batches
-        shared.rows = parallel.rows(experiment.batch)
-        parallel.follow(task.optimisers, {**task.networks, **task.extras})
+        shared.rows = distributed.rows(experiment.batch)
+        distributed.follow(task.optimisers, {**task.networks, **task.extras})
     loader = DataLoader(batches, batch_size=None, sampler=range(at.step, experiment.steps), num_workers=workers,
                         pin_memory=fabric.device.type == "cuda")
     every = max(1, experiment.steps // LOG_ROWS)
@@ -138,23 +138,23 @@ def fit(task: Task, batches: Dataset, experiment: Experiment, fabric: Fabric, st
             at.step, last = step + 1, step + 1 == experiment.steps
             saving = at.step % experiment.save_every == 0 or last
             if step % careful == 0 or saving:
-                terms = parallel.mean_terms(terms)
+                terms = distributed.mean_terms(terms)
                 _require_finite(terms, at.step, state)
             if step % every == 0 or last:
                 lr = next(iter(task.optimisers.values())).param_groups[0]["lr"]
                 row = {"step": float(at.step), "lr": lr, **{k: v.item() for k, v in terms.items()}, **task.observe()}
                 at.log.append(row)
             if at.step % experiment.validate_every == 0 or last:
-                score = parallel.on_first(task.validate)
+                score = distributed.on_first(task.validate)
                 if score > at.best:
                     at.best, at.best_step = score, at.step
-                    parallel.on_first(lambda: _keep_weights(keep / "best.safetensors", task, experiment))
+                    distributed.on_first(lambda: _keep_weights(keep / "best.safetensors", task, experiment))
                 at.log[-1]["validation"] = score
             at.seconds = before + time.perf_counter() - started
             if saving:
-                parallel.on_first(lambda: _save(state, task, at, experiment, code))
+                distributed.on_first(lambda: _save(state, task, at, experiment, code))
             update(at.step, f"loss {at.log[-1]['loss']:.4f}")
-    parallel.on_first(lambda: _finish(keep, task, at, experiment))
+    distributed.on_first(lambda: _finish(keep, task, at, experiment))
     return at
 
 

@@ -11,9 +11,9 @@ from lightning_fabric.strategies import DDPStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.errors import UserError
-from reprolib.experiment import Experiment
+from reprolib.runs.experiment import Experiment
 from reprolib.progress import report_to
 
 PATIENCE = timedelta(hours=1)
@@ -22,7 +22,7 @@ failed; this is for one that hangs."""
 
 
 class Processes(DDPStrategy):
-    """DDP's devices and process group without its wrapper (`reprolib.parallel` says why)."""
+    """DDP's devices and process group without its wrapper (`reprolib.distributed` says why)."""
 
     def setup_module(self, module: nn.Module) -> nn.Module:  # type: ignore[override]
         return module
@@ -35,7 +35,7 @@ def open_fabric(experiment: Experiment, accelerator: str = "auto") -> Fabric:
         UserError: a batch that the processes cannot share, unequal nodes, too few devices, or 16-bit floats that need
             a scaled loss.
     """
-    world, precision = parallel.launched(), experiment.precision
+    world, precision = distributed.launched(), experiment.precision
     if world == 1:
         return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
     here = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -53,7 +53,7 @@ def open_fabric(experiment: Experiment, accelerator: str = "auto") -> Fabric:
         raise UserError(f"{here} processes want a device each: {' '.join(str(error).split())}",
                         fix="lower --nproc-per-node, or add --accelerator cpu") from error
     fabric.launch()
-    if parallel.rank():
+    if distributed.rank():
         report_to(lambda *_: None)
-    parallel.rows(experiment.batch)
+    distributed.rows(experiment.batch)
     return fabric

@@ -13,11 +13,11 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.data import Dataset
 
-from reprolib import models, parallel
-from reprolib.code import TRAINING, training_hash
-from reprolib.experiment import Experiment
+from reprolib import distributed, models
+from reprolib.runs.code import TRAINING, training_hash
+from reprolib.runs.experiment import Experiment
 from reprolib.files import write_text
-from reprolib.provenance import environment
+from reprolib.runs.provenance import environment
 from reprolib.training.loop import Progressed, Task, fit
 from reprolib.training.processes import open_fabric
 
@@ -66,7 +66,7 @@ def run(experiment: Experiment, open_run: Callable[[Experiment, Fabric, Path | N
     state, keep = state_file(experiment, root), experiment.folder(root)
     fabric = open_fabric(experiment, accelerator)
     if not resume:
-        parallel.on_first(lambda: state.unlink(missing_ok=True))
+        distributed.on_first(lambda: state.unlink(missing_ok=True))
     torch.manual_seed(experiment.seed)
     task, batches = open_run(experiment, fabric, data_root)
     at = fit(task, batches, experiment, fabric, state, keep, workers=workers, code=code)
@@ -79,10 +79,10 @@ def run(experiment: Experiment, open_run: Callable[[Experiment, Fabric, Path | N
         "best_step": at.best_step,
         "environment": environment(str(fabric.device)),
     }
-    if parallel.count() > 1:
-        cost["processes"] = parallel.count()
+    if distributed.count() > 1:
+        cost["processes"] = distributed.count()
     text = json.dumps(cost, indent=1, sort_keys=True) + "\n"
-    parallel.on_first(lambda: write_text(cost_file(experiment, root), text))
+    distributed.on_first(lambda: write_text(cost_file(experiment, root), text))
     return at
 
 

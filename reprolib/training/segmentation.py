@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.data.labels import VOID
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
-from reprolib.experiment import Experiment, Optimiser, Schedule, read_profile
+from reprolib.runs.experiment import Experiment, Optimiser, Schedule, read_profile
 from reprolib.metrics.segmentation import resize, segmentation_scores, true_labels
 from reprolib.models.segmentation.drn import DRND22, MULTIPLE, NAME, import_base
-from reprolib.provenance import code_hash
+from reprolib.runs.provenance import code_hash
 from reprolib.training.loop import Progressed, Stateful, Task
 from reprolib.training.run import forget, run
-from reprolib.weights import load_weights
+from reprolib.models.weights import load_weights
 
 PUBLISHED: Mapping[str, Any] = {
     "network": {"width": 16, "size": (128, 256)}, "crop": 112, "batch": 32, "steps": 250 * (2975 // 32),
@@ -160,7 +160,7 @@ def train_segmenter(dataset: str, profile: str, settings: Mapping[str, Any] | No
     Raises:
         UserError: missing data or wrong settings; or several processes, which batch normalisation does not allow.
     """
-    parallel.require_one_process("the segmenter has batch normalisation")
+    distributed.require_one_process("the segmenter has batch normalisation")
     if settings is None:
         settings = read_profile(profile, root).get("segmenter") or {}
     experiment = segmenter_experiment(dataset, profile, settings)

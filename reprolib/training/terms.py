@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib import models, parallel
+from reprolib import distributed, models
 from reprolib.contrast.features import load_features
 from reprolib.errors import UserError, unknown
-from reprolib.experiment import Experiment
-from reprolib.inference import pad_to_multiple
+from reprolib.runs.experiment import Experiment
+from reprolib.models.inference import pad_to_multiple
 
 PATCH = 16
 """Side in pixels of the pictures that DehazeNet is trained on (Cai et al., section IV)."""
@@ -119,7 +119,7 @@ class Transmission(nn.Module):
 
     def forward(self, attempt: Attempt) -> Tensor:
         patches_N3PP = cut_patches(attempt.clear_B3HW, PATCH)
-        t_N111 = parallel.draw(torch.rand, (len(patches_N3PP), 1, 1, 1), attempt.generator).to(patches_N3PP.device)
+        t_N111 = distributed.draw(torch.rand, (len(patches_N3PP), 1, 1, 1), attempt.generator).to(patches_N3PP.device)
         estimate: Callable[[Tensor], Tensor] = attempt.network.patch_transmission  # type: ignore[assignment]
         return F.mse_loss(estimate(patches_N3PP * t_N111 + 1 - t_N111).float(), t_N111)
 

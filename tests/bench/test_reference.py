@@ -15,7 +15,7 @@ from reprolib import models
 from reprolib.bench.case import BETA, Case, open_task, plain_network, random_batch
 from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_restore
 from reprolib.contrast.samples import Rate
-from reprolib.inference import restore, translate
+from reprolib.models.inference import restore, translate
 from reprolib.training import dehazing
 from reprolib.training.translation import cut as method
 

@@ -11,10 +11,10 @@ from PIL import Image
 from torch.nn import functional as F
 
 from reprolib.errors import UserError
-from reprolib.inference import restore
+from reprolib.models.inference import restore
 from reprolib.models import count_parameters
 from reprolib.models.dehazing.aodnet import SYSTEM, AODNet
-from reprolib.weights import load_weights
+from reprolib.models.weights import load_weights
 
 
 def test_count_and_keys() -> None:

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.errors import UserError
-from reprolib.inference import restore
+from reprolib.models.inference import restore
 from reprolib.models.dehazing.fdu import PFDN, SYSTEM, FeatureDehazingBlock, FeatureDehazingUnit
-from reprolib.weights import load_weights
+from reprolib.models.weights import load_weights
 
 
 def layout(width: int = 64, blocks: int = 9) -> dict[str, tuple[int, ...]]:

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.errors import UserError
-from reprolib.inference import restore
+from reprolib.models.inference import restore
 from reprolib.models.dehazing.ffanet import SYSTEM, FFANet
-from reprolib.weights import load_weights
+from reprolib.models.weights import load_weights
 
 
 def published_shapes(blocks: int = 19, c: int = 64, squeezed: int = 4) -> dict[str, tuple[int, ...]]:

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.errors import UserError
-from reprolib.inference import restore
+from reprolib.models.inference import restore
 from reprolib.models.dehazing.griddehazenet import RDB, SYSTEM, GridDehazeNet, Up
-from reprolib.weights import load_weights
+from reprolib.models.weights import load_weights
 
 
 def published_shapes(width: int = 16, growth: int = 16) -> dict[str, tuple[int, ...]]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.errors import UserError
-from reprolib.inference import translate
+from reprolib.models.inference import translate
 from reprolib.models.layers.multiscale import MultiScaleDiscriminator
 from reprolib.models.layers.normalisation import LayerNorm, adain
 from reprolib.models.layers.style import picture_styles
@@ -421,7 +421,7 @@ def test_content_discriminator_says_what_it_needs(depth: int, smallest: int) -> 
 
 
 def test_recipes_are_settings_of_an_experiment(project: Path) -> None:
-    from reprolib.experiment import Experiment
+    from reprolib.runs.experiment import Experiment
 
     fields = set(Experiment.__dataclass_fields__)
     for name in ("munit", "drit"):

@@ -15,14 +15,14 @@ from torch.nn import functional as F
 from reprolib import models
 from reprolib.errors import UserError
 from reprolib.evaluation.networks import load_network
-from reprolib.inference import translate
+from reprolib.models.inference import translate
 from reprolib.models.layers.heads import projection_heads
 from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
 from reprolib.models.layers.resample import BlurDown, BlurUp
 from reprolib.models.layers.resnet import ResNetGenerator
 from reprolib.models.translation.cut import CUT, TAPS
-from reprolib.weights import load_weights, save_weights
+from reprolib.models.weights import load_weights, save_weights
 
 NAMES = ("cut", "fastcut", "cyclegan", "gcgan", "distancegan", "selfdistance")
 

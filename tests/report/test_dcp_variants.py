@@ -56,7 +56,7 @@ def test_every_variant_is_one_choice_against_the_base(sots: Path) -> None:
     assert frame["against base"][0] == 0
     assert frame["psnr"].nunique() > len(quick) / 2, "choices show"
     pair = pairs[0]
-    from reprolib.inference import restore
+    from reprolib.models.inference import restore
 
     by_hand = measure(restore(DCP(patch=3), pair.hazy), pair.clear / 255)["psnr"]
     assert frame.set_index("choice")["psnr"]["window 3"] == pytest.approx(by_hand, abs=0.006)

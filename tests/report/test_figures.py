@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reprolib.experiment import experiments
+from reprolib.runs.experiment import experiments
 from reprolib.report.catalogue import notebooks
 from reprolib.report.figures import comparison_grid, save
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from reprolib.errors import UserError
-from reprolib.jobs import side_by_side
+from reprolib.runs.concurrent import side_by_side
 from reprolib.report.notebooks import execute
 
 BEGIN = """

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.errors import UserError
-from reprolib.experiment import Contrast, Experiment
+from reprolib.runs.experiment import Contrast, Experiment
 from reprolib.training import dehazing
 from reprolib.training.run import train
 from reprolib.training.translation import gan
@@ -87,7 +87,7 @@ def train_one(data: Path, out: Path, name: str) -> None:
     step = task.step
 
     def prepared(self: Any, fabric: Any, batch: Any, number: int, generator: Any) -> Any:
-        if (name, number) == STOPPED and parallel.count() > 1:
+        if (name, number) == STOPPED and distributed.count() > 1:
             raise Stop
         return step(self, fabric, tuple(side.to(torch.get_default_dtype()) for side in batch), number, generator)
 
@@ -98,7 +98,7 @@ def train_one(data: Path, out: Path, name: str) -> None:
     try:
         train(experiment, resume=True, data_root=data / experiment.dataset, root=out, accelerator="cpu")
     except (UserError, Stop) as error:
-        (out / f"{name}-{parallel.rank()}.txt").write_text(f"{type(error).__name__}: {error}")
+        (out / f"{name}-{distributed.rank()}.txt").write_text(f"{type(error).__name__}: {error}")
     finally:
         task.step = step
         torch.set_default_dtype(torch.float32)
@@ -110,46 +110,46 @@ def weigh(everything: Tensor) -> Tensor:
 
 
 def check_collectives() -> None:
-    """Values and gradients of `reprolib.parallel` in two processes."""
-    x = torch.arange(1.0, 5)[parallel.rows(4)].requires_grad_()
-    assert torch.equal(parallel.gather(x), torch.arange(1.0, 5))
-    weigh(parallel.gather_with_gradient(x)).backward()
-    assert x.grad is not None and torch.equal(x.grad / 2, torch.tensor([6.0, 4, 6, 9])[parallel.rows(4)])
+    """Values and gradients of `reprolib.distributed` in two processes."""
+    x = torch.arange(1.0, 5)[distributed.rows(4)].requires_grad_()
+    assert torch.equal(distributed.gather(x), torch.arange(1.0, 5))
+    weigh(distributed.gather_with_gradient(x)).backward()
+    assert x.grad is not None and torch.equal(x.grad / 2, torch.tensor([6.0, 4, 6, 9])[distributed.rows(4)])
 
     x.grad = None
-    mean, square = parallel.means([x.mean(0, keepdim=True), x.square().mean()])
+    mean, square = distributed.means([x.mean(0, keepdim=True), x.square().mean()])
     assert mean.tolist() == [2.5] and square.item() == 7.5
     (mean.square() * square).sum().backward()  # of m^2 q by x_i: 2 m q / 4 + m^2 2 x_i / 4
     assert torch.allclose(x.grad / 2, 2 * 2.5 * 7.5 / 4 + 2.5**2 * x.detach() / 2)
 
     weight = nn.Parameter(torch.ones(2))
     optimiser = torch.optim.SGD([weight], lr=1.0)
-    parallel.follow({"weight": optimiser}, {})
+    distributed.follow({"weight": optimiser}, {})
     for clipped in (False, True, False):
         weight.data.fill_(1)
-        weight.grad = torch.tensor([1.0, 3.0]) if parallel.rank() else torch.tensor([3.0, 5.0])
+        weight.grad = torch.tensor([1.0, 3.0]) if distributed.rank() else torch.tensor([3.0, 5.0])
         if clipped:
-            parallel.average_gradients(optimiser)
+            distributed.average_gradients(optimiser)
             weight.grad.clamp_(max=3)
         optimiser.step()
         assert weight.tolist() == ([-1, -2] if clipped else [-1, -3])
 
     linear = nn.Linear(3, 2).to(torch.float64)
-    linear.weight.data.fill_(parallel.rank())
-    parallel.follow({}, {"linear": linear})
+    linear.weight.data.fill_(distributed.rank())
+    distributed.follow({}, {"linear": linear})
     assert not linear.weight.any()
 
     def fail() -> None:
         raise UserError("no such folder", where="here", fix="make it")
 
-    assert parallel.on_first(parallel.rank) == 0
+    assert distributed.on_first(distributed.rank) == 0
     try:
-        parallel.on_first(fail)
+        distributed.on_first(fail)
         raise AssertionError("nothing was raised")
     except UserError as error:
         assert (error.what, str(error)) == ("no such folder", "no such folder (here): make it")
-    sample = parallel.draw(torch.rand, (2, 3), torch.Generator().manual_seed(1))
-    assert torch.equal(sample, torch.rand(4, 3, generator=torch.Generator().manual_seed(1))[parallel.rows(4)])
+    sample = distributed.draw(torch.rand, (2, 3), torch.Generator().manual_seed(1))
+    assert torch.equal(sample, torch.rand(4, 3, generator=torch.Generator().manual_seed(1))[distributed.rows(4)])
 
 
 if __name__ == "__main__":

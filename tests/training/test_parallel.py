@@ -15,13 +15,13 @@ import parallel_runs
 import pytest
 import torch
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.data.images import write_png
 from reprolib.data.paired import open_split
 from reprolib.data.paired_batches import CropBatches
 from reprolib.data.unpaired import open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
-from reprolib.experiment import find
+from reprolib.runs.experiment import find
 from reprolib.training.run import train
 
 SAME = ("cr-batch", "cr-image", "cr-own", "transmission", "cut-bank", "cut-minibatch", "cyclegan", "distancegan",
@@ -135,9 +135,9 @@ def test_command_line_and_a_killed_process(project: Path, data: Path, tmp_path: 
 
 def test_one_process_computes_nothing() -> None:
     x = torch.rand(4, 3, requires_grad=True)
-    assert parallel.gather_with_gradient(x) is x and parallel.means([x])[0] is x
-    assert parallel.gather(x).data_ptr() == x.data_ptr() and parallel.rows(3) == slice(0, 3)
-    assert parallel.count() == parallel.launched() == 1
+    assert distributed.gather_with_gradient(x) is x and distributed.means([x])[0] is x
+    assert distributed.gather(x).data_ptr() == x.data_ptr() and distributed.rows(3) == slice(0, 3)
+    assert distributed.count() == distributed.launched() == 1
 
 
 def test_rows_of_a_batch_are_those_of_the_whole(data: Path) -> None:

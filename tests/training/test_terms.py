@@ -12,7 +12,7 @@ from reprolib import models
 from reprolib.contrast.features import VGGFeatures
 from reprolib.data.paired import Pair
 from reprolib.errors import UserError
-from reprolib.experiment import Contrast, Experiment, Optimiser, Schedule
+from reprolib.runs.experiment import Contrast, Experiment, Optimiser, Schedule
 from reprolib.models.dehazing.kddn import build
 from reprolib.training import dehazing, terms
 from reprolib.training.terms import Attempt, Transmission, build_terms, cut_patches, imitation

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib.models import System
+from reprolib.models.system import System
 
 
 class AODNet(nn.Module):

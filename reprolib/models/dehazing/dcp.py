@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.errors import UserError, unknown
-from reprolib.models import System
 from reprolib.models.layers.guided import grey, guided_filter
+from reprolib.models.system import System
 
 REFINEMENTS = ("guided", "matting", "none")
 AIRLIGHTS = ("brightest", "mean")

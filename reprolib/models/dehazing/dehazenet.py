@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib.models import System
 from reprolib.models.layers.guided import grey, guided_filter
+from reprolib.models.system import System
 
 HAZIEST = 0.01
 """Share of the pixels, those of lowest transmission, in which the airlight is sought."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib.models import System
+from reprolib.models.system import System
 
 
 class FeatureDehazingUnit(nn.Module):

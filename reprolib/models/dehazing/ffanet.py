@@ -14,8 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reprolib.models import System
 from reprolib.models.layers.attention import FABlock, PixelAttention
+from reprolib.models.system import System
 
 MEAN = (0.64, 0.60, 0.58)
 STD = (0.14, 0.15, 0.152)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib.models import System
+from reprolib.models.system import System
 
 ROWS = 3
 """Scales: 1, 1/2 and 1/4 of the size."""

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.errors import unknown
-from reprolib.models import System
+from reprolib.models.system import System
 
 
 class ResBlock(nn.Module):

@@ -2,8 +2,8 @@
 
 The authors' released network 'v1-1' is followed, names included, so that its weights load as they are: fusion by
 back-projection from the oldest feature to the newest, no activation and no global residual at the output. (A later
-model of theirs, MSBDN-RDFF, is a different network.) The published file is a pickled module; `reprolib.weights` reads
-it without running it. PyTorch's default initialisation throughout.
+model of theirs, MSBDN-RDFF, is a different network.) The published file is a pickled module, which is read without
+running it. PyTorch's default initialisation throughout.
 
 The authors train on 9,000 outdoor and 7,000 indoor pairs whose list is lost, rescaled by 0.5, 0.7 and 1 and cut into
 patches before training; how many patches an epoch had is not known, so `SYSTEM.recipe` counts one a pair.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.errors import UserError
-from reprolib.models import System
+from reprolib.models.system import System
 
 SMALLEST = 32
 """Height and width in pixels below which the reflection at 1/16 of the size has nothing to reflect."""

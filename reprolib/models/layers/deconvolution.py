@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib import parallel
+from reprolib import distributed
 
 
 def inverse_square_root(matrix_NN: Tensor, iterations: int = 5) -> Tensor:
@@ -62,9 +62,9 @@ class FastDeconv(nn.Module):
     def _statistics(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
         patches = F.unfold(x_BCHW, self.kernel, padding=self.kernel // 2, stride=self.sampling_stride)
         patches_NK = patches.transpose(1, 2).flatten(0, 1)
-        (mean,) = parallel.means([patches_NK.mean(0)])
+        (mean,) = distributed.means([patches_NK.mean(0)])
         centred_NK = patches_NK - mean
-        (covariance,) = parallel.means([centred_NK.T @ centred_NK / len(centred_NK)])
+        (covariance,) = distributed.means([centred_NK.T @ centred_NK / len(centred_NK)])
         identity = torch.eye(len(mean), dtype=mean.dtype, device=mean.device)
         deconv = inverse_square_root(covariance + self.epsilon * identity)
         with torch.no_grad():

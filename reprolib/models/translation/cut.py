@@ -6,14 +6,18 @@ Layers and key names follow the released networks, so that the authors' generato
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from reprolib.models import System
 from reprolib.models.layers.heads import projection_heads
 from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
 from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer
+from reprolib.models.objective import TranslationObjective
+from reprolib.models.system import System
 
 TAPS = (0, 4, 8, 12, 16)
 """Layers that PatchNCE compares: padded picture, two convolutions before their normalisation, blocks 1 and 5."""
@@ -49,6 +53,30 @@ class CUT(nn.Module):
         return self.generator(source_B3HW)
 
 
+@dataclass(frozen=True)
+class CUTObjective(TranslationObjective):
+    """L_GAN + lambda_x PatchNCE(G, H, X) + lambda_y PatchNCE(G, H, Y) (slides): (1, 1) in CUT, (10, 0) in FastCUT."""
+
+    method: ClassVar[str] = "cut"
+
+    lambda_x: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the contrastive term on A."""
+    lambda_y: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the one on B, with G(B) instead of G(A): the identity term. 0 leaves it out."""
+    average: bool = True
+    """With an identity term, halve both weights, as the released code does and the slides do not."""
+    flip: bool = False
+    """Translate mirrored sources with p = 0.5, and compare features mirrored back (FastCUT)."""
+    patches: Annotated[int, Field(ge=1)] = 256
+    """Positions in each layer."""
+    tau: Annotated[float, Field(gt=0)] = 0.07
+    """Temperature."""
+    negatives: Literal["internal", "minibatch", "external", "both"] = "internal"
+    """Where they come from: the picture itself, the batch, a memory bank, or picture and bank."""
+    bank: Annotated[int, Field(ge=1)] = 16384
+    """External keys of each layer."""
+
+
 SYSTEM = System(
     name="cut",
     label="CUT",
@@ -58,12 +86,11 @@ SYSTEM = System(
     multiple=MULTIPLE,
     importer=importer("generator"),
     exporter=exporter("generator"),
-    method="cut",
+    objective=CUTObjective(),
     inference=("generator",),
     kept=("heads",),
     recipe={  # 200 + 200 epochs of horse2zebra's 1,334; Cityscapes has 2,975 an epoch, cat to dog 5,153
-        "steps": 533_600, "batch": 1, "load": 286, "crop": 256, "calm_decay": True, "learning_rate": 2e-4,
-        "optimiser": {"kind": "adam", "betas": (0.5, 0.999)},
+        "steps": 533_600, "batch": 1, "load": 286, "crop": 256, "augment_until_decay": True, "learning_rate": 2e-4,
         "schedule": {"kind": "linear", "start": 0.5},
     },
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
 from torch import Tensor, nn
 
-from reprolib.models import System
 from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
 from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator
+from reprolib.models.objective import TranslationObjective
+from reprolib.models.system import System
 
 
 class DistanceGAN(nn.Module):
@@ -33,6 +37,18 @@ class DistanceGAN(nn.Module):
         return self.generator_ab(source_B3HW)
 
 
+@dataclass(frozen=True)
+class DistanceObjective(TranslationObjective):
+    """Adversarial terms + the distance term: distances in A, standardised, equal those of the translations in B."""
+
+    method: ClassVar[str] = "distance"
+
+    pairs: Literal["pictures", "halves"] = "pictures"
+    """Between what distances are taken: two pictures of a batch, or the halves of one (SelfDistance)."""
+    two_sided: bool = True
+    """Train the way back as well."""
+
+
 SYSTEM = System(
     name="distancegan",
     label="Distance",
@@ -40,12 +56,10 @@ SYSTEM = System(
     build=DistanceGAN,
     source="Benaim and Wolf, One-Sided Unsupervised Domain Mapping, NeurIPS 2017; distances between pictures",
     multiple=MULTIPLE,
-    method="distance",
-    options={"pairs": "pictures"},
+    objective=DistanceObjective(),
     inference=("generator_ab",),
     recipe={  # 100 + 100 epochs of horse2zebra's 1,334 in batches of 2; the authors resize the short side, to 286
         "steps": 133_400, "batch": 2, "load": 286, "crop": 256, "learning_rate": 2e-4,
-        "optimiser": {"kind": "adam", "betas": (0.5, 0.999)},
         "schedule": {"kind": "linear", "start": 0.5},
     },
 )

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from reprolib.errors import UserError, unknown
-from reprolib.models import System
 from reprolib.models.layers.multiscale import MultiScaleDiscriminator
 from reprolib.models.layers.residual import ConvBlock, ResBlock
 from reprolib.models.layers.style import SMALLEST, STYLE, StyleEncoder, picture_styles, require_size
+from reprolib.models.objective import TranslationObjective
+from reprolib.models.system import System
 
 Side = Literal["a", "b"]
 
@@ -331,6 +333,13 @@ def _renamed(layer: str) -> str:
     raise KeyError(layer)
 
 
+@dataclass(frozen=True)
+class DRITObjective(TranslationObjective):
+    """The authors' weights throughout (Lee et al., equation 7); nothing of it is a choice here."""
+
+    method: ClassVar[str] = "drit"
+
+
 SYSTEM = System(
     name="drit",
     label="DRIT",
@@ -340,11 +349,10 @@ SYSTEM = System(
     "mode-seeking loss of DRIT++, as the official code has by default",
     multiple=4,
     importer=importer,
-    method="drit",
+    objective=DRITObjective(),
     inference=("translator",),
     recipe={  # 500,000 counted iterations; the two of three that train only the content discriminator do not count
         "steps": 1_500_000, "batch": 2, "load": 256, "crop": 216, "learning_rate": 1e-4,
-        "optimiser": {"kind": "adam", "betas": (0.5, 0.999), "weight_decay": 1e-4},
         "schedule": {"kind": "linear", "start": 0.5},
     },
 )

@@ -10,7 +10,7 @@ SYSTEM = replace(
     cut.SYSTEM,
     name="fastcut",
     label="FastCUT",
-    options={"lambda_x": 10.0, "lambda_y": 0.0, "flip": True},
+    objective=cut.CUTObjective(lambda_x=10.0, lambda_y=0.0, flip=True),
     # 150 + 50 epochs of horse2zebra's 1,334; Cityscapes has 2,975 an epoch, cat to dog 5,153
     recipe={**cut.SYSTEM.recipe, "steps": 266_800, "schedule": {"kind": "linear", "start": 0.75}},
 )

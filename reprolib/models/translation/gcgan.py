@@ -6,12 +6,17 @@ horse2zebra has two; their code's default is one. The paper of CUT does not say 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 from torch import Tensor, nn
 
-from reprolib.models import System
 from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
 from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer
+from reprolib.models.objective import TranslationObjective
+from reprolib.models.system import System
 
 
 class GcGAN(nn.Module):
@@ -40,6 +45,18 @@ class GcGAN(nn.Module):
         return self.generator(source_B3HW)
 
 
+@dataclass(frozen=True)
+class GcGANObjective(TranslationObjective):
+    """Adversarial terms for pictures and their transforms + geometry consistency (Fu et al., equation 3)."""
+
+    method: ClassVar[str] = "gcgan"
+
+    transform: Literal["rot90", "vflip"] = "rot90"
+    """T, which a translation commutes with."""
+    identity: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of G(b) = b, as a share of the consistency's."""
+
+
 SYSTEM = System(
     name="gcgan",
     label="GCGAN",
@@ -50,11 +67,10 @@ SYSTEM = System(
     multiple=MULTIPLE,
     importer=importer("generator"),
     exporter=exporter("generator"),
-    method="gcgan",
+    objective=GcGANObjective(),
     inference=("generator",),
     recipe={  # 100 + 100 epochs of horse2zebra's 1,334 in batches of 8
         "steps": 33_200, "batch": 8, "load": 288, "crop": 256, "learning_rate": 2e-4,
-        "optimiser": {"kind": "adam", "betas": (0.5, 0.999)},
         "schedule": {"kind": "linear", "start": 0.5},
     },
 )

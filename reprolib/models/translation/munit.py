@@ -8,16 +8,20 @@ Layers and key names follow the official networks; their generator file {'a', 'b
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib.models import System
 from reprolib.models.layers.multiscale import MultiScaleDiscriminator
 from reprolib.models.layers.normalisation import LayerNorm, adain
 from reprolib.models.layers.residual import ConvBlock, ResBlock
 from reprolib.models.layers.style import SMALLEST, STYLE, StyleEncoder, picture_styles, require_size
+from reprolib.models.objective import TranslationObjective
+from reprolib.models.system import System
 
 BLOCKS = 4
 """Residual blocks in an encoder and in a decoder."""
@@ -205,6 +209,16 @@ def exporter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return official
 
 
+@dataclass(frozen=True)
+class MUNITObjective(TranslationObjective):
+    """Adversarial terms + reconstruction of pictures, contents and styles + cycle (Huang et al., equation 5)."""
+
+    method: ClassVar[str] = "munit"
+
+    cycle: Annotated[float, Field(ge=0)] = 10.0
+    """Weight of the explicit cycle term; its authors advise 0 where shapes change."""
+
+
 SYSTEM = System(
     name="munit",
     label="MUNIT",
@@ -214,12 +228,10 @@ SYSTEM = System(
     multiple=4,
     importer=importer,
     exporter=exporter,
-    method="munit",
-    options={"cycle": 10.0},
+    objective=MUNITObjective(),
     inference=("gen_a", "gen_b"),
     recipe={  # pictures are resized on their short side, to 256; `load` resizes both, the same for square ones
         "steps": 1_000_000, "batch": 1, "load": 256, "crop": 256, "learning_rate": 1e-4,
-        "optimiser": {"kind": "adam", "betas": (0.5, 0.999), "weight_decay": 1e-4},
         "schedule": {"kind": "step", "every": 0.1, "factor": 0.5},
     },
 )

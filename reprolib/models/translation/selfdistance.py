@@ -10,6 +10,6 @@ SYSTEM = replace(
     distancegan.SYSTEM,
     name="selfdistance",
     label="SelfDistance",
+    objective=distancegan.DistanceObjective(pairs="halves"),
     source="Benaim and Wolf, One-Sided Unsupervised Domain Mapping, NeurIPS 2017; distances between halves of pictures",
-    options={"pairs": "halves"},
 )

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.errors import UserError, unknown
 from reprolib.models.translation.distancegan import DistanceGAN
@@ -98,7 +98,7 @@ class Method:
         """One step of all networks; terms are summed over the directions, all of weight 1."""
         n, s = self.networks, self.statistics
         assert s.std_a > 0 and s.std_b > 0, "prepare comes before the first step"
-        self._require_pairs(len(real_a) * parallel.count())
+        self._require_pairs(len(real_a) * distributed.count())
         a, b = (s.mean_a, s.std_a), (s.mean_b, s.std_b)
         ways = [(n.generator_ab, n.discriminator_b, real_a, real_b, self.pool_b, a, b)]
         if self.two_sided:
@@ -133,7 +133,7 @@ class Method:
         """How much the standardised distances change in translation; scalar."""
         distances = half_distances
         if self.pairs == "pictures":  # of all processes' pictures
-            distances, source, fake = pair_distances, parallel.gather(source), parallel.gather_with_gradient(fake)
+            distances, source, fake = pair_distances, distributed.gather(source), distributed.gather_with_gradient(fake)
         was, now = ((distances(x) - mean) / std for x, (mean, std) in ((source, before), (fake, after)))
         return (was - now).abs().mean()
 

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.errors import UserError
 from reprolib.models.layers.style import STYLE
 from reprolib.models.translation.drit import DRIT, Side
@@ -79,7 +79,7 @@ class Method:
     """
 
     def __init__(self, networks: DRIT, fabric: Fabric, learning_rate: float):
-        parallel.require_one_process("DRIT halves its batches and takes a ratio over them")
+        distributed.require_one_process("DRIT halves its batches and takes a ratio over them")
         self.networks, self.translator, self.fabric = networks, networks.translator, fabric
         n, t = networks, networks.translator
         self.pictures = {name: n.get_submodule(name) for name in ("dis_a", "dis_a2", "dis_b", "dis_b2")}

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprolib import parallel
+from reprolib import distributed
 
 POOL = 50
 """Fakes that a pool keeps (CycleGAN, section 4)."""
@@ -62,7 +62,7 @@ class ImagePool:
     def exchange(self, images_B3HW: Tensor, generator: torch.Generator) -> Tensor:
         """Pictures to show in place of these, B3HW, detached; `generator` is on the CPU."""
         shown = []
-        for image_3HW in parallel.gather(images_B3HW):
+        for image_3HW in distributed.gather(images_B3HW):
             if len(self.images) < self.size:
                 self.images.append(image_3HW.clone())
             elif torch.rand((), generator=generator) < 0.5:
@@ -70,7 +70,7 @@ class ImagePool:
                 stored, self.images[slot] = self.images[slot], image_3HW.clone()
                 image_3HW = stored.to(image_3HW.device)
             shown.append(image_3HW)
-        return torch.stack(shown[parallel.rows(len(shown))])
+        return torch.stack(shown[distributed.rows(len(shown))])
 
     def state_dict(self) -> dict[str, Any]:
         return {"images": list(self.images)}

@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
-from reprolib import parallel
+from reprolib import distributed
 from reprolib.models.layers.style import STYLE
 from reprolib.models.translation.munit import MUNIT
 from reprolib.training.loop import Stateful
@@ -104,4 +104,4 @@ def _l1(x: Tensor, y: Tensor) -> Tensor:
 
 def _styles(like: Tensor, generator: torch.Generator) -> Tensor:
     """A style for each picture of a batch, B8."""
-    return parallel.draw(torch.randn, (len(like), STYLE), generator).to(like.device)
+    return distributed.draw(torch.randn, (len(like), STYLE), generator).to(like.device)

@@ -11,12 +11,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from reprolib import models
-from reprolib.code import METHODS
+from reprolib.runs.code import METHODS
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.errors import UserError
-from reprolib.experiment import Experiment, Optimiser
-from reprolib.inference import to_uint8, translate
+from reprolib.runs.experiment import Experiment, Optimiser
+from reprolib.models.inference import to_uint8, translate
 from reprolib.metrics.distance import distances
 from reprolib.models.layers.winograd import accelerate
 

@@ -1,0 +1,64 @@
+"""`reprolib data`: prepare, register and check datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reprolib.commands.console import Json, show
+from reprolib.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, help="Prepare, register and check datasets.")
+
+
+@app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """List the datasets and where they are."""
+    from reprolib.data.registry import datasets, locate
+
+    rows = []
+    for d in datasets().values():
+        try:
+            place = str(locate(d.name))
+        except UserError:
+            place = "-"
+        rows.append({"name": d.name, "title": d.title, "place": place, "note": d.note, "licence": d.licence})
+    show(rows, as_json, ("name", "title", "place", "note"))
+
+
+@app.command("prepare")
+def data_prepare(name: str) -> None:
+    """Make an embedded dataset, or fetch the VGG16 weights (name: vgg16)."""
+    if name == "vgg16":
+        from reprolib.data.vgg16 import fetch
+
+        print(fetch())
+    else:
+        from reprolib.data.prepare import prepare
+
+        print(prepare(name))
+
+
+@app.command("register")
+def data_register(name: str, path: Path) -> None:
+    """Check a downloaded dataset and remember where it is."""
+    from reprolib.data.verify import register
+
+    print(register(name, path))
+
+
+@app.command("verify")
+def data_verify(
+    name: str,
+    root: Annotated[Path | None, typer.Option(help="Folder to check instead of the registered one.")] = None,
+    full: Annotated[bool, typer.Option(help="Decode every picture.")] = False,
+) -> None:
+    """Check that a dataset is whole."""
+    from reprolib.data.verify import verify
+
+    report = verify(name, root, full=full)
+    print(report)
+    if report.problems:
+        raise typer.Exit(1)

@@ -1,1 +1,0 @@
-"""The two papers as data, the ledger that joins their cells with records, and the regression gate."""

@@ -1,0 +1,184 @@
+"""The regression gate: this repository's numbers now against its own recorded ones. The paper plays no part here.
+
+A recorded result carries its tolerance and how it was derived: the two-sided 99 % prediction interval of one new run,
+from the spread over seeds. Nothing else widens it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from reprolib import models
+from reprolib.errors import UserError
+from reprolib.papers.cells import exact_counts
+from reprolib.evaluation.record import Record, read_records
+
+CONFIDENCE = 0.99
+MIN_SEEDS = 3
+UNTRAINED = {"psnr": 1e-3, "ssim": 1e-4}
+"""Tolerance where nothing is trained: other processors' float sums, no seed."""
+
+CALIBRATE = "run `reprolib calibrate`"
+_NEEDED = ("value", "sd", "tolerance", "n_seeds", "steps", "unit")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One gated number."""
+
+    id: str
+    ok: bool
+    why: str
+    value: float | None = None
+    expected: float | None = None
+    tolerance: float | None = None
+
+
+def key(record: Record) -> str:
+    """Name of a gated number; one of a further checkpoint says which."""
+    name = f"{record.experiment}/{record.dataset}/{record.protocol}/{record.metric}"
+    return name if record.tabled else f"{name}@{record.checkpoint}"
+
+
+def expected_file(profile: str, root: Path = Path()) -> Path:
+    return root / "expected" / f"{profile}.json"
+
+
+def read_expected(profile: str, root: Path = Path()) -> dict[str, Any]:
+    """The recorded results of a profile.
+
+    Raises:
+        UserError: none were recorded, or the file is not one of ours.
+    """
+    path = expected_file(profile, root)
+    if not path.is_file():
+        raise UserError(f"no recorded results for profile '{profile}'", where=path, fix=CALIBRATE)
+    try:
+        results: dict[str, Any] = json.loads(path.read_text())["results"]
+        lacking = [name for name, want in results.items() if any(want[field] is None for field in _NEEDED)]
+        if lacking or not results:
+            raise ValueError("incomplete")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError("not a file of recorded results", where=path, fix="restore it from Git") from error
+    return results
+
+
+def derive(records: Iterable[Record]) -> dict[str, Any]:
+    """Expected values and tolerances from records of several seeds.
+
+    For one new run of an experiment with n recorded seeds, the interval is t(0.995, f) s sqrt(1 + 1/n). The standard
+    deviation s is pooled over the experiments of its system that share protocol and metric, which gives f degrees of
+    freedom; three seeds alone would know their own spread badly. Systems are not pooled, since their spreads differ by
+    a factor of 20 (DRIT's and DistanceGAN's distances); only where a system has a single experiment is the spread
+    that of all systems on its dataset.
+
+    Raises:
+        UserError: a trained experiment with fewer than three seeds, a seed twice, or a record without a value.
+    """
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda r: (key(r), r.seed)):
+        if record.status != "ok" or record.value is None:
+            raise UserError(f"{key(record)} seed {record.seed} is {record.status}",
+                            fix="mend it before recording results")
+        groups[key(record)].append(record)
+    pools: dict[tuple[str, ...], list[list[float]]] = defaultdict(list)
+    for name, group in groups.items():
+        if len({r.seed for r in group}) < len(group):
+            raise UserError(f"{name} has two records of one seed", fix="delete one of them")
+        if not group[0].steps:
+            continue
+        if len(group) < MIN_SEEDS:
+            raise UserError(f"{name} has {len(group)} seeds, {MIN_SEEDS} are needed", fix=CALIBRATE)
+        for shared in _shared(group[0]):
+            pools[shared].append(_numbers(group))
+    expected = {}
+    for name, group in groups.items():
+        of_system, of_dataset = (pools[shared] for shared in _shared(group[0]))
+        expected[name] = _expected(group, of_system if len(of_system) > 1 else of_dataset)
+    return expected
+
+
+def _shared(record: Record) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a record shares with others of its system, and with others on its dataset."""
+    measure = (record.protocol, record.metric, str(record.tabled))
+    return ("system", record.system, *measure), ("dataset", record.dataset, *measure)
+
+
+def _numbers(group: list[Record]) -> list[float]:
+    return [float(r.value) for r in group if r.value is not None]
+
+
+def _expected(group: list[Record], pool: list[list[float]]) -> dict[str, Any]:
+    from scipy.stats import t
+
+    first, n = group[0], len(group)
+    common = {"value": mean(_numbers(group)), "values": {str(r.seed): r.value for r in group}, "n_seeds": n,
+              "unit": first.unit, "steps": first.steps, "batch": first.batch, "crop": first.crop,
+              "network": dict(first.network), "code_hash": first.code_hash, "data_hash": first.data_hash,
+              "environment": dict(first.environment)}
+    if not first.steps:
+        return common | {"sd": 0.0, "tolerance": UNTRAINED[first.metric],
+                         "derivation": "nothing is trained: arithmetic of other processors only"}
+    freedom = sum(len(v) - 1 for v in pool)
+    pooled = math.sqrt(sum((x - mean(v)) ** 2 for v in pool for x in v) / freedom)
+    level = 0.5 + CONFIDENCE / 2
+    quantile = float(t.ppf(level, freedom))
+    return common | {
+        "sd": stdev(_numbers(group)), "pooled_sd": pooled, "dof": freedom,
+        "tolerance": quantile * pooled * math.sqrt(1 + 1 / n),
+        "derivation": f"99 % prediction interval of one run: t({level:g}, {freedom}) = {quantile:.3f}, pooled sd "
+                      f"{pooled:.5f} over {len(pool)} experiments, sqrt(1 + 1/{n})",
+    }
+
+
+def check(profile: str, root: Path = Path()) -> list[Outcome]:
+    """Every recorded number against its record now, every record against the recorded, every exact count.
+
+    Missing, new, collapsed and non-finite numbers fail. The pipeline measures seed 0; records of further seeds, where
+    there are any, are held to the same tolerance.
+
+    Raises:
+        UserError: nothing was recorded, or the file of recorded results is damaged.
+    """
+    expected = read_expected(profile, root)
+    records = sorted(read_records(profile, root), key=lambda r: (key(r), r.seed))
+    measured = {key(r) for r in records if r.seed == 0}
+    outcomes = [Outcome(name, False, "missing: run `dvc repro`", expected=want["value"])
+                for name, want in sorted(expected.items()) if name not in measured]
+    outcomes += [_compare(r, expected.get(key(r))) for r in records]
+    return outcomes + check_counts()
+
+
+def _compare(record: Record, want: dict[str, Any] | None) -> Outcome:
+    name = key(record) + (f"#seed{record.seed}" if record.seed else "")
+    if want is None:
+        return Outcome(name, False, f"a new result without a recorded one: {CALIBRATE}", record.value)
+    value, expected, tolerance = record.value, want["value"], want["tolerance"]
+    if value is None or not math.isfinite(value):
+        return Outcome(name, False, f"no value: the output is {record.status}", value, expected, tolerance)
+    if (record.steps or want["steps"]) and want["n_seeds"] < MIN_SEEDS:
+        why = f"recorded from {want['n_seeds']} seeds, {MIN_SEEDS} are needed: {CALIBRATE}"
+        return Outcome(name, False, why, value, expected, tolerance)
+    off = value - expected
+    # A damaged file may hold an endless tolerance; it must not let everything pass.
+    ok = math.isfinite(tolerance) and abs(off) <= tolerance
+    why = f"{value:.4f}, recorded {expected:.4f}, {off:+.4f} of +-{tolerance:.4f} {want['unit']}".rstrip()
+    return Outcome(name, ok, why, value, expected, tolerance)
+
+
+def check_counts() -> list[Outcome]:
+    """Exact parameter counts of every system that has a verified one."""
+    outcomes = []
+    for name in models.names():
+        if name not in exact_counts():
+            continue
+        count, want = models.full_size_count(name), exact_counts()[name]
+        outcomes.append(Outcome(f"{name}/params", count == want, f"{count:,}, recorded {want:,}", count, want, 0))
+    return outcomes

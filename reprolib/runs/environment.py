@@ -1,0 +1,32 @@
+"""The machine that a number was made on."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+
+def environment(device: str = "cpu") -> dict[str, str]:
+    """Versions and hardware that a number may depend on."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else ""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": str(torch.version.cuda) if gpu else "",
+        "device": gpu or "cpu",
+        "cpu": cpu_name(),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's model name and whether it has the vector units that change float sums."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    info = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines) if v}
+    units = [u for u in ("avx2", "avx512f", "amx_bf16") if u in info.get("flags", "").split()]
+    return " ".join([info.get("model name", platform.machine()), *units])
