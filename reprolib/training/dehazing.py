@@ -19,7 +19,6 @@ from reprolib.errors import UserError, unknown
 from reprolib.experiment import Experiment
 from reprolib.inference import restore
 from reprolib.metrics.quality import measure
-from reprolib.models.layers.winograd import accelerate
 from reprolib.training.loop import Stateful
 from reprolib.training.terms import Attempt, Distillation, build_terms
 
@@ -66,8 +65,8 @@ class DehazingTask:
             self._settle(self.contrast)
 
     def _settle(self, module: nn.Module) -> None:
-        """On the device of the run, in its memory layout, with the convolutions that are faster there."""
-        accelerate(module.to(self.device).to(memory_format=self.memory_format))
+        """On the device of the run, in its memory layout."""
+        module.to(self.device).to(memory_format=self.memory_format)
 
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
              generator: torch.Generator) -> dict[str, Tensor]:

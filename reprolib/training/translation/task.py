@@ -18,7 +18,6 @@ from reprolib.errors import UserError
 from reprolib.experiment import Experiment, Optimiser
 from reprolib.inference import to_uint8, translate
 from reprolib.metrics.distance import distances
-from reprolib.models.layers.winograd import accelerate
 
 
 class TranslationTask:
@@ -28,7 +27,7 @@ class TranslationTask:
         self.system, self.validation = models.get(experiment.system), validation
         _refuse_other_optimisers(experiment, self.system)
         self.distance, self.fabric = experiment.distance, fabric
-        self.network = accelerate(self.system.build(**experiment.network).to(fabric.device))
+        self.network = self.system.build(**experiment.network).to(fabric.device)
         method: Any = import_module(f"{METHODS}.{self.system.method}")
         options = {**self.system.options, **experiment.method}
         self.method = method.Method(self.network, fabric, experiment.learning_rate, **options)
