@@ -32,7 +32,6 @@ from reprolib.contrast.features import WEIGHTS, load_features
 from reprolib.data.images import list_images, read_rgb
 from reprolib.errors import UserError, unknown
 from reprolib.files import sha256
-from reprolib.models.layers.winograd import accelerate
 from reprolib.models.weights import read_state
 
 Pictures = Sequence[np.ndarray] | Path
@@ -135,8 +134,7 @@ class _Pooled:
     """One number a channel of VGG16's relu5_1: its mean over the picture."""
 
     def __init__(self, weights: Path):
-        network = load_features("vgg16", weights, taps=(TAP,)).to(memory_format=torch.channels_last)
-        self.network = accelerate(network)
+        self.network = load_features("vgg16", weights, taps=(TAP,)).to(memory_format=torch.channels_last)
 
     def __call__(self, pictures_B3HW: Tensor) -> Tensor:
         x_B3HW = F.interpolate(pictures_B3HW.float() / 255, (SIDE, SIDE), mode="bilinear", antialias=True)

@@ -16,10 +16,9 @@ from reprolib.contrast.samples import Rate
 from reprolib.data.paired import PairedFolder, open_split
 from reprolib.data.paired_batches import CropBatches
 from reprolib.errors import UserError, unknown
-from reprolib.runs.experiment import Experiment
-from reprolib.models.inference import restore
 from reprolib.metrics.quality import measure
-from reprolib.models.layers.winograd import accelerate
+from reprolib.models.inference import restore
+from reprolib.runs.run import Experiment
 from reprolib.training.loop import Stateful
 from reprolib.training.terms import Attempt, Distillation, build_terms
 
@@ -66,8 +65,8 @@ class DehazingTask:
             self._settle(self.contrast)
 
     def _settle(self, module: nn.Module) -> None:
-        """On the device of the run, in its memory layout, with the convolutions that are faster there."""
-        accelerate(module.to(self.device).to(memory_format=self.memory_format))
+        """On the device of the run, in its memory layout."""
+        module.to(self.device).to(memory_format=self.memory_format)
 
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
              generator: torch.Generator) -> dict[str, Tensor]:
