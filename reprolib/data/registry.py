@@ -27,6 +27,9 @@ class Dataset:
     task: str
     licence: str
     citation: str
+    kind: str = "pairs"
+    """Dehazing: 'pairs' of hazy and clear pictures; 'scenes', clear pictures with their depth, for training alone: haze
+    is drawn over them anew at every step."""
     embedded: bool = False
     """Made from pictures inside Python packages, by `reprolib data prepare`."""
     column: str | None = None
