@@ -65,7 +65,7 @@ class Dataset:
 def datasets() -> dict[str, Dataset]:
     """All datasets by name."""
     folder = Path(__file__).parent / "manifests"
-    return {p.stem: _read_manifest(p) for p in sorted(folder.glob("*.yaml"))}
+    return {p.stem: _read_manifest(p) for p in sorted(folder.glob("*.yaml"), key=lambda p: p.stem)}
 
 
 def _read_manifest(path: Path) -> Dataset:

@@ -20,6 +20,8 @@ from reprolib.errors import UserError
 
 HEIGHT, WIDTH, BORDER = 50, 64, 10
 NAME = "reside-its-like"
+SCENES = {3: 3, 20: 20, 100: 100, 1350 % 256: 1350}
+"""Of the training split, by the value of their third channel."""
 
 
 def clear_of(scene: int) -> np.ndarray:
@@ -67,9 +69,8 @@ def test_crops_are_windows_under_the_haze_of_their_place(root: Path) -> None:
         hazy, clear = (np.rint(255 * x.permute(0, 2, 3, 1).numpy()).astype(int) for x in batches(folder)[step])
         assert len({int(c[0, 0, 2]) for c in clear}) == 3, "distinct scenes"
         for i, j in zip(hazy, clear, strict=True):
-            scene, x, y = int(j[0, 0, 2]), j[..., 0], j[..., 1]
-            scene = {3: 3, 20: 20, 100: 100, 1350 % 256: 1350}[scene]
-            assert BORDER <= x.min() and x.max() < WIDTH - BORDER and BORDER <= y.min() and y.max() < HEIGHT - BORDER
+            scene, x, y = SCENES[int(j[0, 0, 2])], j[..., 0], j[..., 1]
+            assert x.min() >= BORDER and x.max() < WIDTH - BORDER and y.min() >= BORDER and y.max() < HEIGHT - BORDER
             windows.add((int(x.min()), int(y.min()), int(x[0, 1] - x[0, 0]), int(y[0, 1] - y[0, 0])))
             inside = depth_of(scene)[BORDER:-BORDER, BORDER:-BORDER] + 0.5
             relative = depth_of(scene)[y, x] + 0.5
@@ -89,10 +90,9 @@ def _misfit(hazy: np.ndarray, clear: np.ndarray, relative: np.ndarray, beta: flo
 
 def test_haze_is_the_equation_to_half_a_grey_level(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reside, "draw", lambda random: (1.1, 0.85))
-    hazy, clear = batches(open_scenes(NAME, "train", root), augment=False)[0]
-    for i, j in zip((255 * hazy).double().permute(0, 2, 3, 1).numpy(), (255 * clear).double().permute(0, 2, 3, 1).numpy(),
-                    strict=True):
-        scene = {3: 3, 20: 20, 100: 100, 1350 % 256: 1350}[round(j[0, 0, 2])]
+    pair = batches(open_scenes(NAME, "train", root), augment=False)[0]
+    for i, j in zip(*((255 * side.double()).permute(0, 2, 3, 1).numpy() for side in pair), strict=True):
+        scene = SCENES[round(j[0, 0, 2])]
         x, y = np.rint(j[..., 0]).astype(int), np.rint(j[..., 1]).astype(int)
         depth = depth_of(scene) + 0.5
         relative = depth[y, x] / depth[BORDER:-BORDER, BORDER:-BORDER].max()
@@ -182,4 +182,4 @@ def test_the_sample_of_nyu(shared: Path) -> None:
     folder = open_scenes(NAME, "train", shared / "data" / "nyu-depth-v2")
     hazy, clear = HazeBatches(folder, 64, 2, 1, 0)[0]
     assert hazy.shape == clear.shape == (2, 3, 64, 64) and folder.size(0) == (620, 460)
-    assert not torch.equal(hazy, clear) and 0 <= float(hazy.min()) and float(hazy.max()) <= 1
+    assert not torch.equal(hazy, clear) and float(hazy.min()) >= 0 and float(hazy.max()) <= 1
