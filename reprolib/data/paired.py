@@ -144,9 +144,13 @@ def open_split(name: str, split: str, root: Path | None = None, limit: int | Non
         limit: at most this many pairs, from the first.
 
     Raises:
-        UserError: unknown dataset or split, missing folder, an empty split, or a limit below 1.
+        UserError: unknown dataset or split, one without hazy pictures, a missing folder, an empty split, or a limit
+            below 1.
     """
     dataset = get_dataset(name)
+    if dataset.kind != "pairs":
+        raise UserError(f"'{name}' has no hazy pictures to measure on: haze is drawn over it in training",
+                        fix="choose another dataset, such as sots-indoor (`reprolib data list`)")
     if split not in dataset.splits:
         raise unknown(f"split of {name}", split, dataset.splits)
     if limit is not None and limit < 1:

@@ -27,6 +27,9 @@ class Dataset:
     task: str
     licence: str
     citation: str
+    kind: str = "pairs"
+    """Dehazing: 'pairs' of hazy and clear pictures; 'scenes', clear pictures with their depth, for training alone: haze
+    is drawn over them anew at every step."""
     embedded: bool = False
     """Made from pictures inside Python packages, by `reprolib data prepare`."""
     column: str | None = None
@@ -62,7 +65,7 @@ class Dataset:
 def datasets() -> dict[str, Dataset]:
     """All datasets by name."""
     folder = Path(__file__).parent / "manifests"
-    return {p.stem: _read_manifest(p) for p in sorted(folder.glob("*.yaml"))}
+    return {p.stem: _read_manifest(p) for p in sorted(folder.glob("*.yaml"), key=lambda p: p.stem)}
 
 
 def _read_manifest(path: Path) -> Dataset:
