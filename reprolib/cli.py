@@ -62,8 +62,8 @@ def train(
     """
     from reprolib import distributed, models
     from reprolib.runs.code import preload, training_entries
+    from reprolib.runs.experiment import active_profile, select
     from reprolib.runs.concurrent import side_by_side
-    from reprolib.runs.run import active_profile, select
     from reprolib.training.run import forget
     from reprolib.training.run import train as run
 
@@ -87,7 +87,7 @@ def train_segmenter(
 ) -> None:
     """Train the segmenter that judges label-to-photo translation; goes on where a killed run stopped."""
     from reprolib.runs.code import preload
-    from reprolib.runs.run import active_profile
+    from reprolib.runs.experiment import active_profile
 
     preload(["reprolib.training.segmentation"])
     from reprolib.training.segmentation import train_segmenter as run
@@ -117,11 +117,11 @@ def evaluate(
 ) -> None:
     """Measure a system on a dataset, or an experiment of the profile (which writes its records)."""
     from reprolib import models
-    from reprolib.runs.run import active_profile, find, select
+    from reprolib.runs.experiment import active_profile, find, select
 
     if dataset is None:
-        from reprolib.evaluation.run import evaluate_experiment
         from reprolib.runs.code import evaluation_entries, preload
+        from reprolib.evaluation.run import evaluate_experiment
         from reprolib.runs.concurrent import side_by_side
 
         chosen = select(profile or active_profile(), targets, seed=seed)
@@ -196,8 +196,8 @@ def translate(
 @app.command()
 def ledger(profile: Profile = None, as_json: Json = False) -> None:
     """Every cell of the papers' tables: status, paper, ours, why."""
+    from reprolib.runs.experiment import active_profile
     from reprolib.report.stages import build_ledger
-    from reprolib.runs.run import active_profile
 
     entries = build_ledger(profile or active_profile())
     show(entries, as_json, ("table", "row", "dataset", "metric", "paper_value", "value", "spread", "status"))
@@ -238,8 +238,8 @@ def bench(
 @app.command()
 def check(profile: Profile = None) -> None:
     """The regression gate: exit 1 if any number is missing, not finite or outside its recorded tolerance."""
+    from reprolib.runs.experiment import active_profile
     from reprolib.results import gate
-    from reprolib.runs.run import active_profile
 
     outcomes = gate.check(profile or active_profile())
     for outcome in outcomes:
@@ -258,7 +258,7 @@ def calibrate(
 ) -> None:
     """Train and measure the profile with several seeds and record the expected results and their tolerances."""
     from reprolib.results.calibration import calibrate as run
-    from reprolib.runs.run import active_profile
+    from reprolib.runs.experiment import active_profile
 
     print(run(profile or active_profile(), seeds, jobs))
 
@@ -266,8 +266,8 @@ def calibrate(
 @app.command()
 def profile(name: Annotated[str | None, typer.Argument(help="Profile to switch to.")] = None) -> None:
     """Show the profiles, or switch the pipeline to one (writes params.yaml and every dvc.yaml)."""
+    from reprolib.runs.experiment import active_profile, profiles
     from reprolib.pipeline import switch
-    from reprolib.runs.run import active_profile, profiles
 
     if name:
         switch(name)

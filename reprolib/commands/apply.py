@@ -8,9 +8,9 @@ from reprolib import models
 from reprolib.data.images import list_images, read_rgb, write_png
 from reprolib.errors import UserError
 from reprolib.evaluation.networks import CHECKPOINT, device, load_network
+from reprolib.runs.experiment import active_profile, experiments
 from reprolib.models.inference import restore, to_uint8, translate
 from reprolib.progress import track
-from reprolib.runs.run import active_profile, experiments
 
 RUN = {"dehazing": restore, "translation": translate}
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from reprolib.errors import UserError, unknown
-from reprolib.models.system import System
+from reprolib.models import System
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="Profile; by default the one in params.yaml.")]

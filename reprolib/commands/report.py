@@ -16,8 +16,8 @@ app = typer.Typer(no_args_is_help=True, help="Tables, ledger files and notebooks
 @app.command("ledger")
 def report_ledger(profile: Profile = None) -> None:
     """Write the ledger and the tables of a profile."""
+    from reprolib.runs.experiment import active_profile
     from reprolib.report.stages import write_ledger
-    from reprolib.runs.run import active_profile
 
     write_ledger(profile or active_profile())
 
@@ -25,8 +25,8 @@ def report_ledger(profile: Profile = None) -> None:
 @app.command("cost")
 def report_cost(profile: Profile = None) -> None:
     """Time a step of every translator in one run."""
+    from reprolib.runs.experiment import active_profile
     from reprolib.report.cost import write_costs
-    from reprolib.runs.run import active_profile
 
     write_costs(profile or active_profile())
 
@@ -34,8 +34,8 @@ def report_cost(profile: Profile = None) -> None:
 @app.command("protocols")
 def report_protocols(profile: Profile = None) -> None:
     """Measure the same pictures under every protocol."""
+    from reprolib.runs.experiment import active_profile
     from reprolib.report.stages import write_protocols
-    from reprolib.runs.run import active_profile
 
     write_protocols(profile or active_profile())
 
@@ -53,10 +53,9 @@ def report_notebook(
         print(write_notebook())
         return
     from reprolib.runs.code import preload
-
-    from reprolib.report.stages import run_notebook
+    from reprolib.runs.experiment import active_profile
     from reprolib.runs.concurrent import side_by_side
-    from reprolib.runs.run import active_profile
+    from reprolib.report.stages import run_notebook
 
     preload(["papermill"])
     side_by_side(partial(run_notebook, profile=profile or active_profile()), names, jobs, accelerator="cpu",
@@ -93,8 +92,8 @@ def report_pictures(
 @app.command("times")
 def report_times(profile: Profile = None) -> None:
     """Run `dvc repro` and keep how long each stage took, if all of them ran (results/<profile>/times.json)."""
+    from reprolib.runs.experiment import active_profile
     from reprolib.report.times import watch
-    from reprolib.runs.run import active_profile
 
     print(f"{watch(profile or active_profile())} stages ran")
 
@@ -102,8 +101,8 @@ def report_times(profile: Profile = None) -> None:
 @app.command("summary")
 def report_summary(profile: Profile = None, readme: bool = False) -> None:
     """Write results/<profile>/README.md; with --readme also the results part of the project's README."""
+    from reprolib.runs.experiment import active_profile
     from reprolib.report.summary import write_summary
-    from reprolib.runs.run import active_profile
 
     write_summary(profile or active_profile())
     if readme:

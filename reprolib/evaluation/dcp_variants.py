@@ -16,9 +16,9 @@ from skimage.transform import resize
 
 from reprolib.data.paired import Pair, PairedFolder, open_split, scene
 from reprolib.errors import UserError
+from reprolib.models.inference import restore
 from reprolib.metrics.quality import measure
 from reprolib.models.dehazing.dcp import DCP
-from reprolib.models.inference import restore
 from reprolib.progress import track
 
 

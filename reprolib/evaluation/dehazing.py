@@ -17,14 +17,14 @@ from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, open_split
 from reprolib.data.registry import get_dataset
 from reprolib.evaluation.networks import CHECKPOINT, device, load_network
-from reprolib.evaluation.record import Record, records_folder, write_records
 from reprolib.evaluation.run import common_fields
+from reprolib.runs.experiment import Experiment
 from reprolib.files import write_text
+from reprolib.models.inference import restore, to_uint8
 from reprolib.metrics.collapse import is_collapsed
 from reprolib.metrics.quality import measure
-from reprolib.models.inference import restore, to_uint8
 from reprolib.progress import track
-from reprolib.runs.run import Experiment
+from reprolib.evaluation.record import Record, records_folder, write_records
 
 UNITS = {"psnr": "dB", "ssim": ""}
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from reprolib import models
+from reprolib.runs.code import EVALUATION
 from reprolib.data.paired import open_split
 from reprolib.data.registry import get_dataset
-from reprolib.evaluation.record import PUBLISHED, Record, records_folder, write_records
 from reprolib.files import sha256
-from reprolib.runs.code import EVALUATION
-from reprolib.runs.environment import code_hash, environment
+from reprolib.runs.provenance import code_hash, environment
+from reprolib.evaluation.record import PUBLISHED, Record, records_folder, write_records
 
 UNITS = {"psnr": "dB", "ssim": ""}
 

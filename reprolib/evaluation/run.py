@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from reprolib import models
+from reprolib.runs.code import EVALUATION, current_hash
 from reprolib.data.registry import get_dataset
 from reprolib.evaluation.networks import device
+from reprolib.runs.experiment import Experiment
+from reprolib.runs.provenance import environment
 from reprolib.evaluation.record import Record
-from reprolib.runs.code import EVALUATION, current_hash
-from reprolib.runs.environment import environment
-from reprolib.runs.run import Experiment
 
 
 def evaluate_experiment(experiment: Experiment, root: Path = Path(), kept: Path | None = None) -> list[Record]:

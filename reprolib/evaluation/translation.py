@@ -19,14 +19,14 @@ from reprolib.data.images import write_png
 from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.evaluation.networks import device, load_network
-from reprolib.evaluation.record import Record, records_folder, write_records
 from reprolib.evaluation.run import common_fields
+from reprolib.runs.experiment import Experiment
+from reprolib.models.inference import to_uint8, translate
 from reprolib.metrics.collapse import is_collapsed
 from reprolib.metrics.distance import distances
 from reprolib.metrics.segmentation import load_segmenter, segmentation_scores
-from reprolib.models.inference import to_uint8, translate
 from reprolib.progress import track
-from reprolib.runs.run import Experiment
+from reprolib.evaluation.record import Record, records_folder, write_records
 
 CHECKPOINTS = {"last": "last", "best": "best on validation"}
 """File and name of each checkpoint that is measured; the first one fills the tables."""

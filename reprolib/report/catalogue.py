@@ -11,7 +11,7 @@ from typing import Any
 
 from reprolib import models
 from reprolib.data.registry import get_dataset
-from reprolib.runs.run import Experiment
+from reprolib.runs.experiment import Experiment
 
 TABLES = ("table1", "table2", "table4", "cut")
 LEDGER_FILES = (*(f"ledger.{kind}" for kind in ("json", "csv", "md")),

@@ -11,12 +11,12 @@ import torch
 from lightning_fabric import Fabric
 
 from reprolib import models
+from reprolib.runs.experiment import Experiment, experiments, read_profile
 from reprolib.files import write_text
 from reprolib.metrics.cost import step_cost
-from reprolib.progress import track
 from reprolib.results.ledger import costs_file
-from reprolib.runs.environment import environment
-from reprolib.runs.run import Experiment, experiments, read_profile
+from reprolib.progress import track
+from reprolib.runs.provenance import environment
 from reprolib.training.translation.task import open_run
 
 REFERENCE = "cyclegan"

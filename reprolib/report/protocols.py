@@ -10,12 +10,12 @@ import pandas as pd
 from reprolib import models
 from reprolib.data.paired import open_split
 from reprolib.evaluation.networks import CHECKPOINT, load_network
+from reprolib.runs.experiment import Experiment
 from reprolib.files import write_text
+from reprolib.models.inference import restore
 from reprolib.markdown import to_markdown
 from reprolib.metrics.quality import PROTOCOLS, measure
-from reprolib.models.inference import restore
 from reprolib.progress import track
-from reprolib.runs.run import Experiment
 
 
 def write(profile: str, runs: list[Experiment], root: Path = Path()) -> None:

@@ -8,14 +8,14 @@ import pandas as pd
 
 from reprolib.bench.run import read
 from reprolib.errors import UserError
-from reprolib.evaluation.record import read_records
 from reprolib.files import write_text
 from reprolib.markdown import to_markdown
+from reprolib.results.ledger import ledger_file
+from reprolib.evaluation.record import read_records
 from reprolib.report.bench import table, targets
 from reprolib.report.summary import measured, summary
 from reprolib.report.tables import read_ledger
 from reprolib.report.times import times_table
-from reprolib.results.ledger import ledger_file
 
 BEGIN, END = "<!-- results: written by `reprolib report summary --readme` -->", "<!-- end of results -->"
 

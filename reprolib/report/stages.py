@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reprolib.runs.code import current_hash
 from reprolib.errors import unknown
-from reprolib.evaluation.record import Record
+from reprolib.runs.experiment import experiments
 from reprolib.models import module_of
+from reprolib.results import ledger
+from reprolib.evaluation.record import Record
 from reprolib.report import tables
 from reprolib.report.catalogue import notebooks, protocol_runs
-from reprolib.results import ledger
-from reprolib.runs.code import current_hash
-from reprolib.runs.run import experiments
 
 
 def build_ledger(profile: str, root: Path = Path()) -> list[ledger.Entry]:

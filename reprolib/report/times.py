@@ -18,7 +18,7 @@ from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.markdown import to_markdown
 from reprolib.pipeline import on_disk
-from reprolib.runs.environment import environment
+from reprolib.runs.provenance import environment
 
 RUNNING = "Running stage '"
 """How DVC announces a stage; the file goes before a colon, if it is not the root's."""

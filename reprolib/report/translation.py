@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from reprolib.evaluation.record import Record, read_records
 from reprolib.results.ledger import NAMES
+from reprolib.evaluation.record import Record, read_records
 
 ABLATION = "negatives/"
 """Begins the rows that say where an experiment's negatives come from."""

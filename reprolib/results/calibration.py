@@ -10,7 +10,7 @@ from pathlib import Path
 from reprolib import models
 from reprolib.runs.code import current_hash, evaluation_entries, preload, training_entries
 from reprolib.evaluation.run import evaluate_experiment
-from reprolib.runs.run import Experiment, experiments
+from reprolib.runs.experiment import Experiment, experiments
 from reprolib.files import write_text
 from reprolib.runs.concurrent import side_by_side
 from reprolib.results import gate

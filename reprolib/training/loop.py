@@ -26,10 +26,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from reprolib import distributed
 from reprolib.errors import UserError, unknown
+from reprolib.runs.experiment import Experiment, Schedule
 from reprolib.files import write_atomically, write_text
-from reprolib.models.weights import save_weights
 from reprolib.progress import line
-from reprolib.runs.run import Experiment, Schedule
+from reprolib.models.weights import save_weights
 
 LOG_ROWS = 500
 """A log holds at most about this many rows, however long the run."""

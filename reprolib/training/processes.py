@@ -13,8 +13,8 @@ from torch import nn
 
 from reprolib import distributed
 from reprolib.errors import UserError
+from reprolib.runs.experiment import Experiment
 from reprolib.progress import report_to
-from reprolib.runs.run import Experiment
 
 PATIENCE = timedelta(hours=1)
 """How long a process waits for the others: validation by process 0 has to fit. torchrun ends all of them once one has

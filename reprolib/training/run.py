@@ -14,10 +14,10 @@ from lightning_fabric import Fabric
 from torch.utils.data import Dataset
 
 from reprolib import distributed, models
-from reprolib.files import write_text
 from reprolib.runs.code import TRAINING, training_hash
-from reprolib.runs.environment import environment
-from reprolib.runs.run import Experiment
+from reprolib.runs.experiment import Experiment
+from reprolib.files import write_text
+from reprolib.runs.provenance import environment
 from reprolib.training.loop import Progressed, Task, fit
 from reprolib.training.processes import open_fabric
 

@@ -23,13 +23,13 @@ from reprolib import distributed
 from reprolib.data.labels import VOID
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
+from reprolib.runs.experiment import Experiment, Optimiser, Schedule, read_profile
 from reprolib.metrics.segmentation import resize, segmentation_scores, true_labels
 from reprolib.models.segmentation.drn import DRND22, MULTIPLE, NAME, import_base
-from reprolib.models.weights import load_weights
-from reprolib.runs.environment import code_hash
-from reprolib.runs.run import Experiment, Optimiser, Schedule, read_profile
+from reprolib.runs.provenance import code_hash
 from reprolib.training.loop import Progressed, Stateful, Task
 from reprolib.training.run import forget, run
+from reprolib.models.weights import load_weights
 
 PUBLISHED: Mapping[str, Any] = {
     "network": {"width": 16, "size": (128, 256)}, "crop": 112, "batch": 32, "steps": 250 * (2975 // 32),

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from reprolib import distributed, models
 from reprolib.contrast.features import load_features
 from reprolib.errors import UserError, unknown
+from reprolib.runs.experiment import Experiment
 from reprolib.models.inference import pad_to_multiple
-from reprolib.runs.run import Experiment
 
 PATCH = 16
 """Side in pixels of the pictures that DehazeNet is trained on (Cai et al., section IV)."""

@@ -14,7 +14,7 @@ from reprolib import models
 from reprolib.data.images import list_images, read_rgb, write_png
 from reprolib.evaluation import run, translation
 from reprolib.evaluation.networks import load_network
-from reprolib.runs.run import Experiment, Schedule
+from reprolib.runs.experiment import Experiment, Schedule
 from reprolib.training import loop
 from reprolib.training.run import state_file, train
 from reprolib.training.translation import task

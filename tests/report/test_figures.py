@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from reprolib.runs.experiment import experiments
 from reprolib.report.catalogue import notebooks
 from reprolib.report.figures import comparison_grid, save
-from reprolib.runs.run import experiments
 
 
 def grid() -> list[tuple[str, list[tuple[str, np.ndarray, str]]]]:

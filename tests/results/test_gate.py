@@ -14,7 +14,7 @@ from scipy import stats
 
 from reprolib import models
 from reprolib.errors import UserError
-from reprolib.runs.run import experiments
+from reprolib.runs.experiment import experiments
 from reprolib.results import gate
 from reprolib.papers.cells import exact_counts
 from reprolib.evaluation.record import Record, records_folder, write_records

@@ -28,8 +28,8 @@ from torch.nn import functional as F
 
 from reprolib.contrast.patchnce import project, sample_positions
 from reprolib.errors import UserError
+from reprolib.runs.experiment import Experiment, Optimiser
 from reprolib.models.translation.cut import CUT
-from reprolib.runs.run import Experiment, Optimiser
 from reprolib.training.translation import cut
 from reprolib.training.translation.gan import ImagePool, frozen, judge, least_squares
 from reprolib.training.translation.task import TranslationTask

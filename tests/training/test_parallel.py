@@ -21,7 +21,7 @@ from reprolib.data.paired import open_split
 from reprolib.data.paired_batches import CropBatches
 from reprolib.data.unpaired import open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
-from reprolib.runs.run import find
+from reprolib.runs.experiment import find
 from reprolib.training.run import train
 
 SAME = ("cr-batch", "cr-image", "cr-own", "transmission", "cut-bank", "cut-minibatch", "cyclegan", "distancegan",

@@ -12,8 +12,8 @@ from reprolib import models
 from reprolib.contrast.features import VGGFeatures
 from reprolib.data.paired import Pair
 from reprolib.errors import UserError
+from reprolib.runs.experiment import Contrast, Experiment, Optimiser, Schedule
 from reprolib.models.dehazing.kddn import build
-from reprolib.runs.run import Contrast, Experiment, Optimiser, Schedule
 from reprolib.training import dehazing, terms
 from reprolib.training.terms import Attempt, Transmission, build_terms, cut_patches, imitation
 
