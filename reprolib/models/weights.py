@@ -199,7 +199,7 @@ def _read_mat(path: Path) -> dict[str, Tensor]:
 
 
 def _read_caffemodel(path: Path) -> dict[str, Tensor]:
-    from reprolib.caffe import read_caffemodel  # as with .mat
+    from reprolib.models.caffe import read_caffemodel  # as with .mat
 
     return read_caffemodel(path)
 
