@@ -80,8 +80,8 @@ def identify(files: Iterable[tuple[str, Path]]) -> Identity:
         absolute = Path(os.path.abspath(path))
         if named.setdefault(name, absolute) != absolute:
             raise ValueError(f"one name for two files: {name}")
-    contents = _digests(set(named.values()))
-    return Identity({name: contents[path] for name, path in named.items()})
+    found = contents(named.values())
+    return Identity({name: found[path] for name, path in named.items()})
 
 
 def file_identity(path: Path) -> Identity:
@@ -160,15 +160,18 @@ Stamp = tuple[int, int, int]
 an old date is set on new contents (`cp -p`)."""
 
 
-def _digests(paths: set[Path]) -> dict[Path, str]:
-    """Digest of each file, read only where it is not remembered."""
-    folders: dict[Path, list[Path]] = {}
-    for path in paths:
-        folders.setdefault(path.parent, []).append(path)
-    kept = {folder: _recall(folder) for folder in folders}
+def contents(paths: Iterable[Path]) -> dict[Path, str]:
+    """Digest of each file's contents, read only where it is not remembered.
+
+    Raises:
+        UserError: a file that is missing or cannot be read.
+    """
+    kept: dict[Path, dict[str, tuple[Stamp, str]]] = {}
     found: dict[Path, str] = {}
     waiting: dict[Path, Stamp] = {}
-    for path in sorted(paths):
+    for path in map(Path, dict.fromkeys(map(os.path.abspath, paths))):
+        if path.parent not in kept:
+            kept[path.parent] = _recall(path.parent)
         stamp, remembered = _stamp(path), kept[path.parent].get(path.name)
         if remembered is not None and remembered[0] == stamp:
             found[path] = remembered[1]
