@@ -62,7 +62,7 @@ def copies(train: PairedFolder | Domains, test: PairedFolder | Domains, looks: b
     """Training pictures that are test pictures too, in the order of the training pictures.
 
     Of pairs, hazy and clear files are compared by their bytes, and the clear ones, of which there are fewer, by their
-    looks. Hashes are remembered, so that only the first time takes long (about 10 ms a clear picture of RESIDE).
+    looks. Hashes are remembered, so that only the first time takes long (about 20 ms a clear picture of RESIDE).
 
     Args:
         looks: compare more than bytes.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -124,7 +126,7 @@ def register(name: str, path: Path) -> Report:
                         fix=f"expected is {dataset.hint}")
     if not report.complete:
         raise UserError(report.sample, where=path,
-                        fix=f"register the whole dataset, or use the sample with --root {path}")
+                        fix=f"register the whole dataset, or use the sample with --root {shlex.quote(str(path))}")
     places = {**registered(), name: str(Path(path).resolve())}
     write_text(REGISTERED, json.dumps(places, indent=1, sort_keys=True) + "\n")
     return report
@@ -207,17 +209,16 @@ def _check_names(files: Sequence[Path], report: Report) -> None:
 def _check_copies(dataset: Dataset, report: Report) -> None:
     """Pictures that are there twice: within a split by their bytes, across splits by their looks too."""
     opened: dict[str, PairedFolder | Domains] = {}
-    for split in dataset.splits:
-        try:
-            opened[split] = (open_domains if dataset.task == "translation" else open_split)(
-                dataset.name, split, report.root)
-        except UserError:  # not here, as far as this is a sample
-            continue
+    opener = open_domains if dataset.task == "translation" else open_split
+    for split, content in dataset.splits.items():
+        if content in [dataset.splits[earlier] for earlier in opened if content.get("ids")]:
+            continue  # another name of that split
+        with suppress(UserError):  # not here, as far as this is a sample
+            opened[split] = opener(dataset.name, split, report.root)
     for split, pictures in opened.items():
         _tell_copies(twins(pictures), f"twice in '{split}'", report)
     for one, other in combinations(opened, 2):
-        found = [copy for copy in copies(opened[one], opened[other]) if copy.train != copy.test]  # two names of a split
-        _tell_copies(found, f"of '{one}' in '{other}' too", report)
+        _tell_copies(copies(opened[one], opened[other]), f"of '{one}' in '{other}' too", report)
 
 
 def _tell_copies(found: list[Copy], where: str, report: Report) -> None:
