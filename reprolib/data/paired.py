@@ -107,7 +107,8 @@ def find_pairs(folder: Path) -> list[tuple[str, Path, Path]]:
     partner = {p: clear.get(_bare(p.stem)) or clear.get(scene(p.stem)) for p in hazy}
     alone = [p.name for p in hazy if partner[p] is None]
     if alone:
-        raise UserError(f"{len(alone)} hazy pictures have no clear one: {', '.join(alone[:3])}", where=folder,
+        many = "1 hazy picture has" if len(alone) == 1 else f"{len(alone):,} hazy pictures have"
+        raise UserError(f"{many} no clear one: {', '.join(alone[:3])}", where=folder,
                         fix="copy the missing clear pictures; names must agree up to the first '_'")
     return [(_bare(p.stem), p, found) for p, found in partner.items() if found is not None]
 

@@ -105,17 +105,35 @@ def registered() -> dict[str, str]:
                         fix="delete it and run `reprolib data register NAME PATH` again") from error
 
 
+def data_home() -> Path | None:
+    """The folder that $REPROLIB_DATA names, which holds data/NAME of every dataset; None if it is not set.
+
+    Raises:
+        UserError: there is no such folder, or no data/ in it: a mistyped place must not lead to other pictures.
+    """
+    named = os.environ.get("REPROLIB_DATA")
+    if not named:
+        return None
+    if not (Path(named) / "data").is_dir():
+        fault = "has no folder data/" if Path(named).is_dir() else "is no folder"
+        raise UserError(f"the place that REPROLIB_DATA names {fault}", where=named,
+                        fix="set it to the folder above data/NAME, or unset it")
+    return Path(named)
+
+
 def locate(name: str, root: Path | None = None) -> Path:
     """Folder of a dataset: `root` if given, else registered, else $REPROLIB_DATA/data/NAME, else data/NAME.
 
     Raises:
-        UserError: it is nowhere, with the command that gets it; or its registered folder has gone.
+        UserError: it is nowhere, with the command that gets it; its registered folder has gone; or REPROLIB_DATA names
+            no place.
     """
     dataset = get_dataset(name)
     if root is not None:
         if not Path(root).is_dir():
             raise UserError("no such folder", where=root, fix=f"give the folder that holds {name}")
         return Path(root)
+    home = data_home()
     if name in registered():
         place = Path(registered()[name])
         if not place.is_dir():
@@ -123,8 +141,8 @@ def locate(name: str, root: Path | None = None) -> Path:
                             fix=f"bring it back, or run `reprolib data register {name} PATH`")
         return place
     places = [Path("data") / name]
-    if os.environ.get("REPROLIB_DATA"):
-        places.insert(0, Path(os.environ["REPROLIB_DATA"]) / "data" / name)
+    if home is not None:
+        places.insert(0, home / "data" / name)
     for place in places:
         if place.is_dir():
             return place
