@@ -10,9 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reprolib.errors import UserError, unknown
+from reprolib.files import read_yaml
 
 REGISTERED = Path(".reprolib/datasets.json")
 """Folders that `reprolib data register` has checked, by dataset."""
@@ -32,9 +31,6 @@ class Dataset:
     is drawn over them anew at every step."""
     embedded: bool = False
     """Made from pictures inside Python packages, by `reprolib data prepare`."""
-    column: str | None = None
-    """Column of a paper's table that it is (or, if embedded, stands in for): sots, dense-haze or nh-haze; horse2zebra,
-    cat2dog or cityscapes."""
     note: str = ""
     """What every number measured on it must say."""
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -45,6 +41,8 @@ class Dataset:
     """Which clear picture belongs to a hazy one, in words."""
     source: str | None = None
     """Aligned pairs: the half of a file that is translated from, 'left' or 'right'; None if domains are unpaired."""
+    label_maps: bool = False
+    """Side A holds label maps in Cityscapes' colours, so that what is made of them can be scored by a segmenter."""
     translated_at: int | None = None
     """Side that source pictures are resized to before they are translated and measured; None leaves them."""
     pairs: int | None = None
@@ -69,7 +67,7 @@ def datasets() -> dict[str, Dataset]:
 
 
 def _read_manifest(path: Path) -> Dataset:
-    content = yaml.safe_load(path.read_text())
+    content = read_yaml(path)
     wrong = sorted(set(content) - {f.name for f in fields(Dataset)})
     if wrong:
         raise unknown("key of a manifest", wrong[0], (f.name for f in fields(Dataset)))
