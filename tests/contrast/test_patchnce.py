@@ -202,6 +202,16 @@ def test_gradients_reach_head_and_chosen_positions() -> None:
     assert feature.grad.flatten(2).any(1)[0].nonzero().flatten().tolist() == [1, 6]
 
 
+def test_gradients_through_an_instance_norm_of_one_picture() -> None:
+    """torch (2.14, CPU) gets these wrong, in silence, where they arrive in channels-last order: `project` must not."""
+    x, head = torch.randn(1, 4, 5, 6, dtype=torch.float64, requires_grad=True), nn.Linear(4, 3).double()
+
+    def loss(x: Tensor) -> Tensor:
+        return project([F.instance_norm(x)], [head], [torch.tensor([0, 3, 17])])[0]
+
+    assert torch.autograd.gradcheck(loss, x)
+
+
 def test_a_matching_output_has_the_lower_loss() -> None:
     """The claim behind it: an output that keeps the input's structure costs less than a shuffled one."""
     feature = torch.randn(1, 16, 8, 8)
