@@ -118,7 +118,7 @@ class VGGFeatures(nn.Module):
         if self.bgr:
             x = x.flip(1)
         found = []
-        # Not by torchvision's create_feature_extractor: the same bits, but importing it takes seconds of every start.
+        # Not by torchvision's create_feature_extractor: importing it takes seconds of every start.
         for index, layer in enumerate(self.features):
             x = layer(x)
             if index in self.taps:
