@@ -15,10 +15,10 @@ PROCESSES, BATCH = 3, 2
 
 def drawn(rate: str, pool: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Positives, negatives and the generator's last state on each process."""
-    monkeypatch.setattr(parallel, "count", lambda: PROCESSES)
+    monkeypatch.setattr(distributed, "count", lambda: PROCESSES)
     found = []
     for rank in range(PROCESSES):
-        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         generator = torch.Generator().manual_seed(5)
         found.append((*draw_rows(BATCH, Rate.parse(rate), pool, generator), generator.get_state()))
     return found
