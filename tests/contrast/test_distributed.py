@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from reprolib import distributed
 from reprolib.contrast.distributed import POOLS, draw_rows, pooled
 from reprolib.contrast.samples import Rate, draw
 from reprolib.errors import UserError
