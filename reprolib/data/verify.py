@@ -12,6 +12,7 @@ from typing import TypeVar
 from reprolib.data.images import list_images, read_rgb, read_size
 from reprolib.data.paired import find_pairs, find_pictures, number
 from reprolib.data.registry import REGISTERED, Dataset, get_dataset, locate, registered
+from reprolib.data.scenes import SceneFolder, find_scenes
 from reprolib.data.unpaired import ImageFolder, domain_folder, unusable
 from reprolib.errors import UserError
 from reprolib.files import write_text
@@ -34,11 +35,11 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
     """Pictures and pairs found."""
     expected: int = 0
-    """Pairs (or pictures) of the whole dataset."""
+    """Units of the whole dataset."""
     opened: int = 0
-    """Pairs (or pictures) that were decoded."""
+    """Units that were decoded."""
     unit: str = "pairs"
-    """What is counted: 'pairs', or 'pictures' where there are none."""
+    """What is counted: 'pairs', 'pictures' where there are none, or 'scenes' where haze is still to be drawn."""
 
     @property
     def complete(self) -> bool:
@@ -67,6 +68,9 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
     report = Report(name, locate(name, root))
     if dataset.task == "translation":
         _check_domains(dataset, report, full)
+        return report
+    if dataset.kind == "scenes":
+        _check_scenes(dataset, report, full)
         return report
     report.expected = dataset.pairs or sum(s["pairs"] for s in dataset.splits.values())
     folders = [report.root / split for split in dataset.splits] if dataset.embedded else [report.root]
@@ -166,6 +170,30 @@ def _check_files(dataset: Dataset, files: list[tuple[str, Path, Path]], report: 
             read_rgb(clear)
         except UserError as error:
             report.problems.append(str(error))
+        else:
+            report.opened += 1
+
+
+def _check_scenes(dataset: Dataset, report: Report, full: bool) -> None:
+    """Clear pictures with depth: names, sizes, and whether both decode. Scenes of no split are left aside."""
+    report.unit, report.expected = "scenes", dataset.scenes or 0
+    wanted = {i for split in dataset.splits.values() for i in range(split["ids"][0], split["ids"][1] + 1)}
+    try:
+        files = [f for f in find_scenes(report.root) if number(f[0]) in wanted]
+    except UserError as error:
+        report.problems.append(str(error))
+        return
+    report.counts["scenes"] = len(files)
+    if not files:
+        report.problems.append(f"no pictures of scenes {min(wanted)} to {max(wanted)}")
+    scenes = SceneFolder(files if full else spread(files, SAMPLE), dataset.border)
+    for index, (name, clear, _) in enumerate(track(scenes.files, f"checking {dataset.name}")):
+        try:
+            if dataset.size and (size := read_size(clear)) != dataset.size:
+                report.problems.append(f"{clear.name} is {_words(size)} instead of {_words(dataset.size)}")
+            scenes.read(index)
+        except UserError as error:
+            report.problems.append(f"scene {name}: {error}")
         else:
             report.opened += 1
 
