@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -242,3 +244,18 @@ def test_the_command(labelled: Path, tmp_path: Path) -> None:
                                     "--light", "0.9"])
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "x" / SYNTHESISED).read_text())["light"] == 0.9
+
+
+def test_the_check_in_the_documentation(project: Path, tmp_path: Path) -> None:
+    """The page's own program, on a scene that follows the formula and after one pixel of it has been changed."""
+    code = (project / "docs" / "reside.md").read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "check.py").write_text(code)
+    out = make("sots-indoor", packed(tmp_path / "source", 1400), tmp_path / "sots")
+    found = []
+    for change in (0, 1):
+        picture = read_rgb(out / "hazy" / "1400_4.png")
+        picture[5, 5, 1] ^= change
+        write_png(out / "hazy" / "1400_4.png", picture)
+        found.append(subprocess.run([sys.executable, str(tmp_path / "check.py"), str(out), "1400"], check=True,
+                                    capture_output=True, text=True).stdout)
+    assert found == [f"scene 1400: {n} of 1,008 pixels are not explained\n" for n in (0, 1)]
