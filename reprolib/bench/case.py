@@ -131,7 +131,8 @@ def _training(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], objec
         return (lambda: dehazing.step(*batch, generator)), network
     objective = system.objective
     assert isinstance(objective, CUTObjective)
-    translation = PlainTranslation(network, objective.lambda_x, objective.lambda_y, objective.flip)
+    translation = PlainTranslation(network, lambda_x=objective.lambda_x, lambda_y=objective.lambda_y,
+                                   flip=objective.flip)
     return (lambda: translation.step(*batch, generator)), network
 
 

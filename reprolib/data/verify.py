@@ -19,6 +19,7 @@ from reprolib.data.images import list_images, read_rgb, read_size
 from reprolib.data.labels import share_of_no_colour
 from reprolib.data.paired import PairedFolder, cut_border, find_pairs, find_pictures, number, open_split
 from reprolib.data.registry import REGISTERED, Dataset, get_dataset, locate, registered
+from reprolib.data.scenes import SceneFolder, find_scenes
 from reprolib.data.unpaired import SIDES, Domains, ImageFolder, domain_folder, open_domains, unusable
 from reprolib.errors import UserError
 from reprolib.files import write_text
@@ -38,11 +39,11 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
     """Pictures and pairs found."""
     expected: int = 0
-    """Pairs (or pictures) of the whole dataset."""
+    """Units of the whole dataset."""
     opened: int = 0
     """Pairs (or pictures) that were decoded."""
     unit: str = "pair"
-    """What is counted: 'pair', or 'picture' where there are none."""
+    """What is counted: 'pair', 'picture' where there are none, or 'scene' where haze is still to be drawn."""
     samples: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Splits or folders of which only a part is here: how many, and of how many."""
 
@@ -86,6 +87,9 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
         _check_domains(dataset, report, full)
         if full and not report.problems:
             _check_copies(dataset, report)
+        return report
+    if dataset.kind == "scenes":
+        _check_scenes(dataset, report, full)
         return report
     report.expected = dataset.pairs or sum(s["pairs"] for s in dataset.splits.values())
     folders = [report.root / split for split in dataset.splits] if dataset.embedded else [report.root]
@@ -254,6 +258,30 @@ def _check_files(dataset: Dataset, files: list[tuple[str, Path, Path]], report: 
     if swapped > report.opened / 2:
         report.problems.append(f"hazy and clear look swapped: in {swapped:,} of {count(report.opened, 'pair')} the "
                                "clear picture is the brighter and flatter one")
+
+
+def _check_scenes(dataset: Dataset, report: Report, full: bool) -> None:
+    """Clear pictures with depth: names, sizes, and whether both decode. Scenes of no split are left aside."""
+    report.unit, report.expected = "scene", dataset.scenes or 0
+    wanted = {i for split in dataset.splits.values() for i in range(split["ids"][0], split["ids"][1] + 1)}
+    try:
+        files = [f for f in find_scenes(report.root) if number(f[0]) in wanted]
+    except UserError as error:
+        report.problems.append(str(error))
+        return
+    report.counts["scenes"] = len(files)
+    if not files:
+        report.problems.append(f"no pictures of scenes {min(wanted)} to {max(wanted)}")
+    scenes = SceneFolder(files if full else spread(files, SAMPLE), dataset.border)
+    for index, (name, clear, _) in enumerate(track(scenes.files, f"checking {dataset.name}")):
+        try:
+            if dataset.size and (size := read_size(clear)) != dataset.size:
+                report.problems.append(f"{clear.name} is {_words(size)} instead of {_words(dataset.size)}")
+            scenes.read(index)
+        except UserError as error:
+            report.problems.append(f"scene {name}: {error}")
+        else:
+            report.opened += 1
 
 
 def _check_domains(dataset: Dataset, report: Report, full: bool) -> None:
