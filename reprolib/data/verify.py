@@ -25,6 +25,9 @@ from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.progress import track
 
+SHOWN = 20
+"""Faults that are printed one by one."""
+
 SAMPLE = 20
 """Pairs whose pictures are opened unless all are asked for."""
 
@@ -59,7 +62,9 @@ class Report:
 
     def __str__(self) -> str:
         if self.problems:
-            return "\n  - ".join([f"{self.name} in {self.root}: something is wrong", *self.problems])
+            rest = len(self.problems) - SHOWN
+            shown = self.problems[:SHOWN] + [f"and {count(rest, 'fault')} more"] * (rest > 0)
+            return "\n  - ".join([f"{self.name} in {self.root}: something is wrong", *shown])
         found = f"complete: {count(self.expected, self.unit)}" if self.complete else self.sample
         return f"{self.name} in {self.root}: {found}, {self.opened:,} of them decoded without fault"
 
@@ -126,7 +131,8 @@ def register(name: str, path: Path) -> Report:
         raise UserError(f"'{name}' is made, not downloaded", fix=f"run `reprolib data prepare {name}`")
     report = verify(name, Path(path))
     if report.problems:
-        raise UserError(f"this is not {dataset.title}: {'; '.join(report.problems)}", where=path,
+        shown = "; ".join(report.problems[:3] + ["..."] * (len(report.problems) > 3))
+        raise UserError(f"this is not {dataset.title}: {shown}", where=path,
                         fix=f"expected is {dataset.hint}")
     if not report.complete:
         raise UserError(report.sample, where=path,
@@ -233,25 +239,31 @@ def _tell_copies(found: list[Copy], where: str, report: Report) -> None:
 
 def _check_files(dataset: Dataset, files: list[tuple[str, Path, Path]], report: Report) -> None:
     """Sizes, whether pictures decode, and whether they are a hazy and a clear one; one sentence for each bad pair."""
+    faults: list[str] = []
     same: list[str] = []
-    swapped = 0
+    bad = swapped = 0
     for _, hazy, clear in track(files, f"checking {dataset.name}"):
+        before = len(faults)
         try:
             size = read_size(hazy)
             if dataset.size and size != dataset.size:
-                report.problems.append(f"{hazy.name} is {_words(size)} instead of {_words(dataset.size)}")
+                faults.append(f"{hazy.name} is {_words(size)} instead of {_words(dataset.size)}")
             other = read_size(clear)
             if other not in (size, (size[0] + 2 * dataset.border, size[1] + 2 * dataset.border)):
-                report.problems.append(f"{clear.name} is {_words(other)}, which does not match {hazy.name}, "
-                                       f"{_words(size)}")
+                faults.append(f"{clear.name} is {_words(other)}, which does not match {hazy.name}, {_words(size)}")
             under_haze, truth = read_rgb(hazy), read_rgb(clear)
         except UserError as error:
-            report.problems.append(str(error))
+            faults.append(str(error))
+            bad += 1
             continue
         report.opened += 1
+        bad += len(faults) > before
         if np.array_equal(under_haze, cut_border(truth, under_haze.shape[:2], dataset.border)):
             same.append(f"{hazy.name} and {clear.name}")
         swapped += is_hazier(truth, under_haze)
+    if bad == len(files) > 1:
+        faults = [f"none of {count(len(files), 'pair')} can be used, such as {faults[0]}"]
+    report.problems += faults
     if same:
         pairs = f"{count(len(same), 'pair')} of two equal pictures, no haze between them"
         report.problems.append(f"{pairs}: {', '.join(same[:3])}")
