@@ -238,7 +238,7 @@ def test_every_published_pixel_of_sots_follows_from_clear_and_depth(shared: Path
 def test_the_command(labelled: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from reprolib.data.commands import app
+    from reprolib.commands.data import app
 
     done = CliRunner().invoke(app, ["make", "reside-its", "--from", str(labelled), "--output", str(tmp_path / "x"),
                                     "--light", "0.9"])
