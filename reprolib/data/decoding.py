@@ -20,7 +20,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from reprolib.data import tiff
 from reprolib.data.depth import sixteen_to_eight, to_eight
-from reprolib.errors import UserError
+from reprolib.errors import UserError, printable
 from reprolib.impostors import impostor
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, RuntimeError, TypeError, struct.error,
@@ -138,7 +138,7 @@ def _upright(pixels_HWC: np.ndarray, orientation: int) -> np.ndarray:
 
 def _say_first_of(path: Path, count: int) -> None:
     if count > 1:
-        warnings.warn(f"{path} holds {count} pictures; the first is read", stacklevel=2)
+        warnings.warn(printable(f"{path} holds {count} pictures; the first is read"), stacklevel=2)
 
 
 def _decode_by_pillow(path: Path, image: Image.Image, to_srgb: bool, alpha: bool) -> np.ndarray:
@@ -181,7 +181,7 @@ def _coloured(path: Path, image: Image.Image, profile: bytes | None) -> np.ndarr
             image.convert(mode), source, _SRGB, ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB",
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION)
     except (ImageCms.PyCMSError, KeyError, OSError, ValueError) as error:
-        warnings.warn(f"the colour profile of {path} is left out: {error}", stacklevel=2)
+        warnings.warn(printable(f"the colour profile of {path} is left out: {error}"), stacklevel=2)
         return np.array(image.convert("RGB"))
     assert converted is not None
     return np.array(converted)

@@ -14,7 +14,7 @@ from natsort import natsorted
 from PIL import Image
 
 from reprolib.data import decoding
-from reprolib.errors import UserError
+from reprolib.errors import UserError, printable
 from reprolib.files import write_atomically
 
 _NOT_DECODED = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EPS", "FITS"}
@@ -114,7 +114,7 @@ class Listing:
             return None
         names = ", ".join(path.name for path in self.left_out[:3]) + (", ..." if len(self.left_out) > 3 else "")
         many = "1 entry that is no picture" if len(self.left_out) == 1 else f"{len(self.left_out)} that are no pictures"
-        return f"left out: {many} ({names})"
+        return printable(f"left out: {many} ({names})")
 
 
 def survey(folder: Path, subfolders: bool = False) -> Listing:
@@ -126,7 +126,7 @@ def survey(folder: Path, subfolders: bool = False) -> Listing:
         subfolders: look into them too; links to folders and hidden ones are not followed.
 
     Raises:
-        UserError: no such folder, or no permission to list it.
+        UserError: no such folder, no permission to list it, or no pictures in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -138,7 +138,12 @@ def survey(folder: Path, subfolders: bool = False) -> Listing:
     except PermissionError as error:
         raise UserError("no permission to list this folder", where=error.filename,
                         fix="change its permissions") from error
-    return Listing(pictures, left_out)
+    listing = Listing(pictures, left_out)
+    if not pictures:
+        note = listing.note()
+        raise UserError("no pictures here" + (f"; {note}" if note else ""), where=folder,
+                        fix="expected files ending in .png, .jpg or as another format that Pillow reads")
+    return listing
 
 
 def _survey(folder: Path, subfolders: bool, pictures: list[Path], left_out: list[Path]) -> None:
@@ -159,14 +164,9 @@ def list_images(folder: Path) -> list[Path]:
     """Pictures of a folder in natural order (2 before 10).
 
     Raises:
-        UserError: no such folder, or none in it.
+        UserError: as `survey`, which also says what it leaves out.
     """
-    found = survey(folder)
-    if not found.pictures:
-        note = found.note()
-        raise UserError("no pictures here" + (f"; {note}" if note else ""), where=folder,
-                        fix="expected files ending in .png, .jpg or as another format that Pillow reads")
-    return found.pictures
+    return survey(folder).pictures
 
 
 @cache
