@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import torch
 
 from reprolib.bench.case import Case, open_way
-from reprolib.metrics.cost import Spread, step_cost, timed
+from reprolib.bench.cost import Spread, step_cost, timed
 
 WARMUP = 3
 """Steps before the clock runs: they fill caches, choose algorithms and build optimiser states."""

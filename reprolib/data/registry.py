@@ -29,9 +29,6 @@ class Dataset:
     citation: str
     embedded: bool = False
     """Made from pictures inside Python packages, by `reprolib data prepare`."""
-    column: str | None = None
-    """Column of a paper's table that it is (or, if embedded, stands in for): sots, dense-haze or nh-haze; horse2zebra,
-    cat2dog or cityscapes."""
     note: str = ""
     """What every number measured on it must say."""
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -42,6 +39,9 @@ class Dataset:
     """Which clear picture belongs to a hazy one, in words."""
     source: str | None = None
     """Aligned pairs: the half of a file that is translated from, 'left' or 'right'; None if domains are unpaired."""
+    label_maps: bool = False
+    """Aligned pairs: the half that is translated from is a label map in Cityscapes' colours, so that a segmenter can
+    score translations."""
     translated_at: int | None = None
     """Side that source pictures are resized to before they are translated and measured; None leaves them."""
     pairs: int | None = None

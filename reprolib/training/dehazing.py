@@ -18,7 +18,7 @@ from reprolib.data.paired_batches import CropBatches
 from reprolib.errors import UserError, unknown
 from reprolib.runs.experiment import Experiment
 from reprolib.models.inference import restore
-from reprolib.metrics.quality import measure
+from reprolib.metrics.protocols import measure
 from reprolib.models.layers.winograd import accelerate
 from reprolib.training.loop import Stateful
 from reprolib.training.terms import Attempt, Distillation, build_terms
@@ -114,7 +114,7 @@ class DehazingTask:
     def validate(self) -> float:
         """Mean PSNR in dB over the validation split."""
         scores = [measure(restore(self.network, pair.hazy, self.system.multiple), pair.clear / 255.0,
-                          metrics=("psnr",))["psnr"] for pair in self.validation]
+                          names=("psnr",))["psnr"] for pair in self.validation]
         return sum(scores) / len(scores)
 
     def observe(self) -> dict[str, float]:

@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from reprolib import models
 from reprolib.runs.experiment import Experiment, experiments, read_profile
 from reprolib.files import write_text
-from reprolib.metrics.cost import step_cost
+from reprolib.bench.cost import step_cost
 from reprolib.results.ledger import costs_file
 from reprolib.progress import track
 from reprolib.runs.provenance import environment

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from reprolib import models
-from reprolib.metrics import cost
-from reprolib.metrics.cost import ceilings, macs, step_cost
+from reprolib.bench import cost
+from reprolib.bench.cost import ceilings, macs, step_cost
 from reprolib.models.layers.deformable import ModulatedDeformConv2d
 
 
