@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file
 
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Experiment, Schedule
+from reprolib.runs.run import Experiment, Schedule
 from reprolib.training import dehazing, run
 from reprolib.training.loop import learning_rate_factor
 
@@ -23,7 +23,7 @@ SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
-from reprolib.runs.experiment import Experiment
+from reprolib.runs.run import Experiment
 from reprolib.training.run import train
 e = Experiment(name="tiny", profile="test", system="aecrnet", dataset="haze-homogeneous", network={"width": 8},
                steps=int(sys.argv[2]), batch=2, crop=16, learning_rate=1e-3, validate_every=20, save_every=1, seed=3)

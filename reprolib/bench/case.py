@@ -15,10 +15,9 @@ from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_rest
 from reprolib.contrast.features import load_features
 from reprolib.contrast.samples import Rate
 from reprolib.errors import UserError, unknown
-from reprolib.runs.experiment import Contrast, Experiment
 from reprolib.models.inference import restore, translate
-from reprolib.models.layers.winograd import accelerate
-from reprolib.runs.provenance import cpu_name
+from reprolib.models.objective import Contrast
+from reprolib.runs.environment import cpu_name
 
 TASKS = ("train", "evaluate")
 PICTURE = (460, 620)
@@ -122,7 +121,7 @@ def _training(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], objec
     network = plain_network(case).to(fabric.device)
     if system.task == "dehazing":
         assert e.contrast is not None
-        features = load_features(e.contrast.features).to(fabric.device)
+        features = load_features(e.contrast.features, winograd=False).to(fabric.device)
         dehazing = PlainDehazing(network, features, Rate.parse(case.rate), BETA)
         return (lambda: dehazing.step(*batch, generator)), network
     known = {name: value for name, value in system.options.items() if name in ("lambda_x", "lambda_y", "flip")}
@@ -136,7 +135,7 @@ def _evaluation(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], obj
     if mode == "reference":
         network, low = plain_network(case).to(fabric.device), -1.0 if system.task == "translation" else 0.0
         return (lambda: plain_restore(network, picture, system.multiple, low)), network
-    network = accelerate(system.build(**case.network).to(fabric.device))
+    network = system.build(**case.network).to(fabric.device)
     apply = translate if system.task == "translation" else restore
 
     def run() -> object:

@@ -21,7 +21,7 @@ from reprolib.bench.targets import verdicts
 from reprolib.bench.work import convolution_rate, work_of
 from reprolib.files import write_text
 from reprolib.bench.cost import Spread, ceilings
-from reprolib.runs.provenance import environment
+from reprolib.runs.environment import environment
 
 FOLDER = Path("results/bench")
 
@@ -76,10 +76,7 @@ def bench(case: Case, repeats: int = 20) -> dict[str, Any]:
 
 
 def _convolutions(case: Case, way: Way) -> float:
-    """Operations a second of the network's own convolutions, without extractors and discriminators.
-
-    On a CPU those that are summed directly: others are matrix products (`reprolib.models.layers.winograd`).
-    """
+    """Operations a second of the network's own convolutions, without extractors and discriminators."""
     first, second = random_batch(case, way.device)
     part = way.network if models.get(case.system).task == "dehazing" else way.network.get_submodule("generator")
     if way.layout == "channels_last":

@@ -43,9 +43,11 @@ def show(rows: Any, as_json: bool, columns: tuple[str, ...]) -> None:
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns)
     for row in rows:
         cells = (row.get(c) for c in columns)
-        table.add_row(*("" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in cells))
+        texts = ("" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in cells)
+        table.add_row(*(Text(text, overflow="fold") for text in texts))  # '[old]' in a path is no markup
     Console().print(table)

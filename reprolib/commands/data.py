@@ -16,14 +16,16 @@ app = typer.Typer(no_args_is_help=True, help="Prepare, register and check datase
 @app.command("list")
 def data_list(as_json: Json = False) -> None:
     """List the datasets and where they are."""
-    from reprolib.data.registry import datasets, locate
+    from reprolib.data.registry import data_home, datasets, locate, registered
 
+    data_home()  # a mistyped place is told, not taken for absence
+    places = registered()
     rows = []
     for d in datasets().values():
         try:
             place = str(locate(d.name))
         except UserError:
-            place = "-"
+            place = f"{places[d.name]} (gone)" if d.name in places else "-"
         rows.append({"name": d.name, "title": d.title, "place": place, "note": d.note, "licence": d.licence})
     show(rows, as_json, ("name", "title", "place", "note"))
 
@@ -53,9 +55,9 @@ def data_register(name: str, path: Path) -> None:
 def data_verify(
     name: str,
     root: Annotated[Path | None, typer.Option(help="Folder to check instead of the registered one.")] = None,
-    full: Annotated[bool, typer.Option(help="Decode every picture.")] = False,
+    full: Annotated[bool, typer.Option(help="Decode every picture, and look for copies across splits.")] = False,
 ) -> None:
-    """Check that a dataset is whole."""
+    """Check that a dataset is whole, and that its pictures show what they should."""
     from reprolib.data.verify import verify
 
     report = verify(name, root, full=full)

@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from reprolib.contrast.winograd import WinogradConv2d
 from reprolib.errors import UserError, unknown
 from reprolib.models.weights import load_weights
 
@@ -79,6 +80,8 @@ class VGGFeatures(nn.Module):
         name: 'vgg19' (the paper's) or 'vgg16'.
         normalisation: 'none', 'imagenet' or 'caffe'; None takes what suits the weights (see the module's text).
         taps: block and convolution, both from 1, of the features that are given, in ascending order.
+        winograd: on a CPU, take wide convolutions by fewer multiplications where that is faster (`winograd`): equal
+            up to rounding, about 3e-6.
 
     Shape:
         B3HW RGB in [0, 1], H and W at least 16, to five tensors B, C, H/2^i, W/2^i with C = 64, 128, 256, 512, 512.
@@ -91,7 +94,7 @@ class VGGFeatures(nn.Module):
     scale: Tensor
 
     def __init__(self, name: str = "vgg19", normalisation: str | None = None,
-                 taps: Sequence[tuple[int, int]] = TAPS):
+                 taps: Sequence[tuple[int, int]] = TAPS, *, winograd: bool = True):
         super().__init__()
         if name not in TRUNKS:
             raise unknown("feature extractor", name, TRUNKS)
@@ -99,7 +102,7 @@ class VGGFeatures(nn.Module):
         if normalisation not in NORMALISATIONS:
             raise unknown("normalisation", normalisation, NORMALISATIONS)
         self.name, self.normalisation = name, normalisation
-        self.features, self.taps = _trunk(TRUNKS[name].convolutions, taps)
+        self.features, self.taps = _trunk(TRUNKS[name].convolutions, taps, winograd)
         chosen = NORMALISATIONS[normalisation]
         self.bgr = chosen.bgr
         self.register_buffer("mean", torch.tensor(chosen.mean).view(1, 3, 1, 1), persistent=False)
@@ -115,6 +118,7 @@ class VGGFeatures(nn.Module):
         if self.bgr:
             x = x.flip(1)
         found = []
+        # Not by torchvision's create_feature_extractor: importing it takes seconds of every start.
         for index, layer in enumerate(self.features):
             x = layer(x)
             if index in self.taps:
@@ -123,19 +127,19 @@ class VGGFeatures(nn.Module):
 
 
 def load_features(name: str, weights: Path | None = None, normalisation: str | None = None,
-                  taps: Sequence[tuple[int, int]] = TAPS) -> VGGFeatures:
+                  taps: Sequence[tuple[int, int]] = TAPS, *, winograd: bool = True) -> VGGFeatures:
     """The extractor with its ImageNet weights: from `weights`, from the folder `weights/`, or by torchvision (vgg19).
 
     Args:
         name: 'vgg19' or 'vgg16'.
         weights: a safetensors or torch.save file in torchvision's names; what lies beyond the last tap is ignored.
         normalisation: what suits those weights, if it is not the extractor's default.
-        taps: see `VGGFeatures`.
+        taps, winograd: see `VGGFeatures`.
 
     Raises:
         UserError: unknown name, no weights to be had, or a file that does not hold them.
     """
-    extractor = VGGFeatures(name, normalisation, taps)
+    extractor = VGGFeatures(name, normalisation, taps, winograd=winograd)
     wanted = extractor.state_dict().keys()
 
     def trunk_only(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -171,7 +175,8 @@ def _from_torchvision(name: str) -> Mapping[str, Tensor]:
     return state
 
 
-def _trunk(convolutions: tuple[int, ...], wanted: Sequence[tuple[int, int]]) -> tuple[nn.Sequential, frozenset[int]]:
+def _trunk(convolutions: tuple[int, ...], wanted: Sequence[tuple[int, int]],
+           winograd: bool) -> tuple[nn.Sequential, frozenset[int]]:
     """Layers up to the last tap, indexed as torchvision's `features`, and the indices of the taps."""
     layers: list[nn.Module] = []
     taps, channels = [], 3
@@ -180,7 +185,8 @@ def _trunk(convolutions: tuple[int, ...], wanted: Sequence[tuple[int, int]]) -> 
             layers.append(nn.MaxPool2d(2))
         for number in range(1, count + 1):
             # In place is safe for the taps: what reads them next is a convolution or a pooling, which write elsewhere.
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+            convolution = WinogradConv2d(channels, width) if winograd else nn.Conv2d(channels, width, 3, padding=1)
+            layers += [convolution, nn.ReLU(inplace=True)]
             channels = width
             if (block, number) in wanted:
                 taps.append(len(layers) - 1)

@@ -42,9 +42,9 @@ class Rate:
 def draw(batch: int, rate: Rate, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """Choose the samples of every anchor from its own batch, as the authors do.
 
-    The own clear (hazy) picture is always the first; the others are distinct pictures of the batch, every choice
-    equally likely, drawn anew for positives and for negatives. The paper leaves this open; without the own pair the
-    term would not ask for this picture's haze to go. A rate of 1:1 draws nothing from the generator.
+    An anchor's own clear (hazy) picture always comes first; the others are distinct pictures of the batch, every choice
+    equally likely, drawn separately for positives and for negatives. The paper leaves this open; without an anchor's
+    own pair the term would not ask for the haze of that picture to go. A rate of 1:1 takes nothing from the generator.
 
     Args:
         batch: pictures in the batch.
@@ -60,7 +60,7 @@ def draw(batch: int, rate: Rate, generator: torch.Generator | None = None) -> tu
     largest = max(rate.positives, rate.negatives)
     if largest > batch:
         raise UserError(f"rate {rate} needs {largest} pictures, a batch has {batch}",
-                        fix="raise batch or lower the rate; if a process's own rows are meant, set pool to gathered")
+                        fix="raise batch or lower the rate; or set pool to gathered if this is one process's share")
     return _choose(batch, rate.positives, generator), _choose(batch, rate.negatives, generator)
 
 
@@ -69,5 +69,5 @@ def _choose(batch: int, count: int, generator: torch.Generator | None) -> Tensor
     if count <= 1:
         return torch.arange(batch, device=device)[:, None][:, :count]
     keys = torch.rand(batch, batch, generator=generator, device=device)
-    keys.fill_diagonal_(-1)  # the own picture sorts first, the others in random order
+    keys.fill_diagonal_(-1)  # each anchor's own picture sorts first, the others in random order
     return keys.argsort(1)[:, :count]

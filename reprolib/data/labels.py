@@ -59,6 +59,10 @@ FARTHEST = 48.0
 NEARLY = 0.75
 """A pixel whose nearest colour is more than this share as far as the nearest of another label could be either."""
 
+GREY = 2
+"""By so much may the channels of a grey picture differ, and a grey of the palette from that of a map."""
+
+
 def decode(image_HW3: np.ndarray) -> tuple[np.ndarray, int]:
     """Labels of a painted map by the nearest colour (Euclidean in RGB), and how many pixels are ambiguous.
 
@@ -79,6 +83,23 @@ def decode(image_HW3: np.ndarray) -> tuple[np.ndarray, int]:
     ambiguous = int(counts[(nearest > FARTHEST) | (nearest > NEARLY * second)].sum())
     labels = np.append(np.arange(len(CLASSES)), VOID).astype(np.uint8)[to_label.argmin(axis=1)]
     return labels[index.reshape(image_HW3.shape[:2])], ambiguous
+
+
+def share_of_no_colour(image_HW3: np.ndarray) -> float:
+    """Share of the pixels that have no colour of the palette: about 0.03 for a map saved as JPEG, 0.2 for a photo.
+
+    A colour is none of the palette's from `FARTHEST` on. In a grey picture it is so at once beside black and the greys
+    of buildings and poles: class numbers painted as grey values would all count as black otherwise.
+
+    Args:
+        image_HW3: uint8 RGB.
+    """
+    image = image_HW3.reshape(-1, 3).astype(np.int32)
+    if np.ptp(image, axis=1).max() <= GREY:
+        known = np.concatenate([PALETTE, VOID_COLOURS]).astype(np.int32)
+        greys = known[np.ptp(known, axis=1) == 0, 0]
+        return float((np.abs(image[:, :1] - greys).min(axis=1) > GREY).mean())
+    return float((_distances(image).min(axis=1) > FARTHEST).mean())
 
 
 def _distances(colours_N3: np.ndarray) -> np.ndarray:

@@ -107,7 +107,8 @@ def find_pairs(folder: Path) -> list[tuple[str, Path, Path]]:
     partner = {p: clear.get(_bare(p.stem)) or clear.get(scene(p.stem)) for p in hazy}
     alone = [p.name for p in hazy if partner[p] is None]
     if alone:
-        raise UserError(f"{len(alone)} hazy pictures have no clear one: {', '.join(alone[:3])}", where=folder,
+        many = "1 hazy picture has" if len(alone) == 1 else f"{len(alone):,} hazy pictures have"
+        raise UserError(f"{many} no clear one: {', '.join(alone[:3])}", where=folder,
                         fix="copy the missing clear pictures; names must agree up to the first '_'")
     return [(_bare(p.stem), p, found) for p, found in partner.items() if found is not None]
 
@@ -144,9 +145,13 @@ def open_split(name: str, split: str, root: Path | None = None, limit: int | Non
         limit: at most this many pairs, from the first.
 
     Raises:
-        UserError: unknown dataset or split, missing folder, an empty split, or a limit below 1.
+        UserError: unknown dataset or split, one without hazy pictures, a missing folder, an empty split, or a limit
+            below 1.
     """
     dataset = get_dataset(name)
+    if dataset.kind != "pairs":
+        raise UserError(f"'{name}' has no hazy pictures to measure on: haze is drawn over it in training",
+                        fix="choose another dataset, such as sots-indoor (`reprolib data list`)")
     if split not in dataset.splits:
         raise unknown(f"split of {name}", split, dataset.splits)
     if limit is not None and limit < 1:

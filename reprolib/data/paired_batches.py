@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,39 @@ from reprolib.errors import UserError
 
 CHECKED_AHEAD = 1000
 """Sizes of up to this many pictures are read from their headers before training starts."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a square crop lies in a picture, and how it is turned afterwards."""
+
+    top: int
+    left: int
+    side: int
+    flip: bool
+    """Mirrored left to right, before it is turned."""
+    turns: int
+    """Quarter turns."""
+
+    @classmethod
+    def draw(cls, random: np.random.Generator, name: str, width: int, height: int, side: int) -> Window:
+        """A window anywhere in a picture, flipped with probability 0.5, turned by a multiple of 90 degrees.
+
+        Raises:
+            UserError: the picture, called `name`, is smaller than the window.
+        """
+        check_size(name, width, height, side)
+        top, left = random.integers(height - side + 1), random.integers(width - side + 1)
+        return cls(int(top), int(left), side, random.random() < 0.5, int(random.integers(4)))
+
+    @property
+    def inside(self) -> tuple[slice, slice]:
+        """Rows and columns of the picture."""
+        return slice(self.top, self.top + self.side), slice(self.left, self.left + self.side)
+
+    def turn(self, part_HWC: np.ndarray) -> np.ndarray:
+        """What was cut out, mirrored and turned."""
+        return np.rot90(part_HWC[:, ::-1] if self.flip else part_HWC, self.turns)
 
 
 class CropBatches(Dataset[tuple[Tensor, Tensor]]):
@@ -28,10 +63,7 @@ class CropBatches(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(self, pairs: PairedFolder, crop: int, batch: int, steps: int, seed: int, augment: bool = True):
-        if batch < 1 or crop < 1:
-            raise UserError(f"a batch of {batch} crops of {crop} pixels is none", fix="give 1 or more of each")
-        if batch > len(pairs):
-            raise UserError(f"a batch of {batch} from {len(pairs)} pairs", fix="lower batch, or add pictures")
+        check_batch(crop, batch, len(pairs), "pairs")
         self.pairs, self.crop, self.batch, self.steps, self.seed = pairs, crop, batch, steps, seed
         self.augment, self.rows = augment, slice(None)
         groups: dict[str, list[int]] = {}
@@ -39,7 +71,7 @@ class CropBatches(Dataset[tuple[Tensor, Tensor]]):
             groups.setdefault(scene(name), []).append(index)
         self._groups = list(groups.values())
         for name, hazy, _ in pairs.files[:CHECKED_AHEAD]:  # a crop that does not fit is told before training starts
-            self._check_size(name, *read_size(hazy))
+            check_size(name, *read_size(hazy), crop)
 
     def __len__(self) -> int:
         return self.steps
@@ -59,30 +91,40 @@ class CropBatches(Dataset[tuple[Tensor, Tensor]]):
                 crops.append(self._crop(self.pairs[index], random))
             else:  # only its draws are needed: those of later rows come after them
                 name, path, _ = self.pairs.files[index]
-                self._draw(name, *read_size(path), random)
+                Window.draw(random, name, *read_size(path), self.crop)
         hazy, clear = (np.stack([c[side] for c in crops]) for side in (0, 1))
-        return _to_tensor(hazy), _to_tensor(clear)
+        return to_tensor(hazy), to_tensor(clear)
 
     def _crop(self, pair: Pair, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         height, width = pair.clear.shape[:2]
-        top, left, flip, turns = self._draw(pair.name, width, height, random)
-        sides = []
-        for image in (pair.hazy, pair.clear):
-            part = image[top : top + self.crop, left : left + self.crop]
-            sides.append(np.rot90(part[:, ::-1] if flip else part, turns) if self.augment else part)
-        return sides[0], sides[1]
-
-    def _draw(self, name: str, width: int, height: int, random: np.random.Generator) -> tuple[int, int, bool, int]:
-        """Where a crop begins, whether it is flipped, and its quarter turns."""
-        self._check_size(name, width, height)
-        top, left = random.integers(height - self.crop + 1), random.integers(width - self.crop + 1)
-        return int(top), int(left), random.random() < 0.5, int(random.integers(4))
-
-    def _check_size(self, name: str, width: int, height: int) -> None:
-        if min(height, width) < self.crop:
-            raise UserError(f"a picture of {width}x{height} is smaller than the crop of {self.crop}", where=name,
-                            fix="lower crop, or leave the picture out")
+        window = Window.draw(random, pair.name, width, height, self.crop)
+        hazy, clear = pair.hazy[window.inside], pair.clear[window.inside]
+        return (window.turn(hazy), window.turn(clear)) if self.augment else (hazy, clear)
 
 
-def _to_tensor(batch_BHW3: np.ndarray) -> Tensor:
+def to_tensor(batch_BHW3: np.ndarray) -> Tensor:
+    """uint8 pictures as float BCHW in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(batch_BHW3.transpose(0, 3, 1, 2))).float() / 255
+
+
+def check_batch(crop: int, batch: int, available: int, unit: str) -> None:
+    """Refuse what no batch can be made of.
+
+    Raises:
+        UserError: nothing in a batch, or more than there is.
+    """
+    if batch < 1 or crop < 1:
+        raise UserError(f"a batch of {batch} crops of {crop} pixels is none", fix="give 1 or more of each")
+    if batch > available:
+        raise UserError(f"a batch of {batch} from {available} {unit}", fix="lower batch, or add pictures")
+
+
+def check_size(name: str, width: int, height: int, crop: int) -> None:
+    """Refuse a picture that is smaller than the crop.
+
+    Raises:
+        UserError: it is.
+    """
+    if min(height, width) < crop:
+        raise UserError(f"a picture of {width}x{height} is smaller than the crop of {crop}", where=name,
+                        fix="lower crop, or leave the picture out")

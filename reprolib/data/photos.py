@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from reprolib.errors import UserError
-from reprolib.files import sha256
+from reprolib.files import read_yaml, sha256
 
 SIZE = (480, 320)
 """Width and height that photos are reduced to once, antialiased."""
@@ -37,8 +36,7 @@ INSTALL = "pip install --force-reinstall --no-deps ai-benchmark==0.1.2"
 @cache
 def lists() -> dict[str, Any]:
     """The contents of photos.yaml: sha256, wheel_sha256, excluded, scenes, test, val; and objects."""
-    content: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
-    return content
+    return read_yaml(Path(__file__).with_suffix(".yaml"))
 
 
 def split(name: str) -> list[str]:

@@ -10,9 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from reprolib.errors import UserError, unknown
+from reprolib.files import read_yaml
 
 REGISTERED = Path(".reprolib/datasets.json")
 """Folders that `reprolib data register` has checked, by dataset."""
@@ -27,6 +26,9 @@ class Dataset:
     task: str
     licence: str
     citation: str
+    kind: str = "pairs"
+    """Dehazing: 'pairs' of hazy and clear pictures; 'scenes', clear pictures with their depth, for training alone: haze
+    is drawn over them anew at every step."""
     embedded: bool = False
     """Made from pictures inside Python packages, by `reprolib data prepare`."""
     note: str = ""
@@ -40,8 +42,7 @@ class Dataset:
     source: str | None = None
     """Aligned pairs: the half of a file that is translated from, 'left' or 'right'; None if domains are unpaired."""
     label_maps: bool = False
-    """Aligned pairs: the half that is translated from is a label map in Cityscapes' colours, so that a segmenter can
-    score translations."""
+    """Side A holds label maps in Cityscapes' colours, so that what is made of them can be scored by a segmenter."""
     translated_at: int | None = None
     """Side that source pictures are resized to before they are translated and measured; None leaves them."""
     pairs: int | None = None
@@ -62,11 +63,11 @@ class Dataset:
 def datasets() -> dict[str, Dataset]:
     """All datasets by name."""
     folder = Path(__file__).parent / "manifests"
-    return {p.stem: _read_manifest(p) for p in sorted(folder.glob("*.yaml"))}
+    return {p.stem: _read_manifest(p) for p in sorted(folder.glob("*.yaml"), key=lambda p: p.stem)}
 
 
 def _read_manifest(path: Path) -> Dataset:
-    content = yaml.safe_load(path.read_text())
+    content = read_yaml(path)
     wrong = sorted(set(content) - {f.name for f in fields(Dataset)})
     if wrong:
         raise unknown("key of a manifest", wrong[0], (f.name for f in fields(Dataset)))
@@ -102,17 +103,35 @@ def registered() -> dict[str, str]:
                         fix="delete it and run `reprolib data register NAME PATH` again") from error
 
 
+def data_home() -> Path | None:
+    """The folder that $REPROLIB_DATA names, which holds data/NAME of every dataset; None if it is not set.
+
+    Raises:
+        UserError: there is no such folder, or no data/ in it: a mistyped place must not lead to other pictures.
+    """
+    named = os.environ.get("REPROLIB_DATA")
+    if not named:
+        return None
+    if not (Path(named) / "data").is_dir():
+        fault = "has no folder data/" if Path(named).is_dir() else "is no folder"
+        raise UserError(f"the place that REPROLIB_DATA names {fault}", where=named,
+                        fix="set it to the folder above data/NAME, or unset it")
+    return Path(named)
+
+
 def locate(name: str, root: Path | None = None) -> Path:
     """Folder of a dataset: `root` if given, else registered, else $REPROLIB_DATA/data/NAME, else data/NAME.
 
     Raises:
-        UserError: it is nowhere, with the command that gets it; or its registered folder has gone.
+        UserError: it is nowhere, with the command that gets it; its registered folder has gone; or REPROLIB_DATA names
+            no place.
     """
     dataset = get_dataset(name)
     if root is not None:
         if not Path(root).is_dir():
             raise UserError("no such folder", where=root, fix=f"give the folder that holds {name}")
         return Path(root)
+    home = data_home()
     if name in registered():
         place = Path(registered()[name])
         if not place.is_dir():
@@ -120,8 +139,8 @@ def locate(name: str, root: Path | None = None) -> Path:
                             fix=f"bring it back, or run `reprolib data register {name} PATH`")
         return place
     places = [Path("data") / name]
-    if os.environ.get("REPROLIB_DATA"):
-        places.insert(0, Path(os.environ["REPROLIB_DATA"]) / "data" / name)
+    if home is not None:
+        places.insert(0, home / "data" / name)
     for place in places:
         if place.is_dir():
             return place

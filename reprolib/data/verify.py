@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
-from typing import TypeVar
 
+import numpy as np
+
+from reprolib.data.content import NO_MAP, check_label_maps, is_hazier, second_names, spread
+from reprolib.data.copies import Copy, copies, twins
 from reprolib.data.images import list_images, read_rgb, read_size
-from reprolib.data.paired import find_pairs, find_pictures, number
+from reprolib.data.labels import share_of_no_colour
+from reprolib.data.paired import PairedFolder, cut_border, find_pairs, find_pictures, number, open_split
 from reprolib.data.registry import REGISTERED, Dataset, get_dataset, locate, registered
-from reprolib.data.unpaired import ImageFolder, domain_folder, unusable
+from reprolib.data.unpaired import SIDES, Domains, ImageFolder, domain_folder, open_domains, unusable
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.progress import track
 
 SAMPLE = 20
 """Pairs whose pictures are opened unless all are asked for."""
-
-T = TypeVar("T")
-
 
 @dataclass
 class Report:
@@ -37,28 +41,41 @@ class Report:
     """Pairs (or pictures) of the whole dataset."""
     opened: int = 0
     """Pairs (or pictures) that were decoded."""
-    unit: str = "pairs"
-    """What is counted: 'pairs', or 'pictures' where there are none."""
+    unit: str = "pair"
+    """What is counted: 'pair', or 'picture' where there are none."""
+    samples: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Splits or folders of which only a part is here: how many, and of how many."""
 
     @property
     def complete(self) -> bool:
         """Nothing is wrong and nothing is missing."""
-        return not self.problems and self.counts.get(self.unit) == self.expected
+        return not self.problems and not self.samples and self.found == self.expected
+
+    @property
+    def found(self) -> int:
+        """Pairs (or pictures) that are here."""
+        return self.counts.get(f"{self.unit}s", 0)
 
     def __str__(self) -> str:
         if self.problems:
             return "\n  - ".join([f"{self.name} in {self.root}: something is wrong", *self.problems])
-        whole = f"{self.expected:,} {self.unit}"
-        found = f"complete: {whole}" if self.complete else f"a sample: {self.counts[self.unit]:,} of {whole}"
+        found = f"complete: {count(self.expected, self.unit)}" if self.complete else self.sample
         return f"{self.name} in {self.root}: {found}, {self.opened:,} of them decoded without fault"
+
+    @property
+    def sample(self) -> str:
+        """How much of the dataset is here: 'a sample: 53 of 55 pairs (test: 3 of 5)'."""
+        parts = ", ".join(f"{place}: {here:,} of {whole:,}" for place, (here, whole) in self.samples.items())
+        return f"a sample: {self.found:,} of {count(self.expected, self.unit)}" + (f" ({parts})" if parts else "")
 
 
 def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
-    """Compare a folder with the manifest of a dataset: layout, counts, names, pairing, sizes, and whether files decode.
+    """Compare a folder with the manifest of a dataset: layout, counts, names, pairing, sizes, whether files decode, and
+    whether pictures show what they are said to be (hazy under haze, label maps painted in Cityscapes' colours).
 
     Args:
         root: folder to check instead of where the dataset is registered.
-        full: decode every picture and not only a few.
+        full: decode every picture and not only a few, and look for copies within and across splits.
 
     Raises:
         UserError: unknown dataset, or no such folder. What is wrong inside the folder is reported, not raised.
@@ -67,6 +84,8 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
     report = Report(name, locate(name, root))
     if dataset.task == "translation":
         _check_domains(dataset, report, full)
+        if full and not report.problems:
+            _check_copies(dataset, report)
         return report
     report.expected = dataset.pairs or sum(s["pairs"] for s in dataset.splits.values())
     folders = [report.root / split for split in dataset.splits] if dataset.embedded else [report.root]
@@ -80,12 +99,15 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
         except UserError as error:
             report.problems.append(f"{error}{_nearby(folder, name)}")
     report.counts["pairs"] = len(files)
+    _check_names([hazy for _, hazy, _ in files], report)
     if dataset.embedded:
         _check_splits(dataset, report)
     else:
         _check_release(dataset, files, report)
     if not report.problems:  # of a wrong release, single files tell nothing more
         _check_files(dataset, files if full else spread(files, SAMPLE), report)
+    if full and not report.problems:
+        _check_copies(dataset, report)
     return report
 
 
@@ -103,18 +125,36 @@ def register(name: str, path: Path) -> Report:
         raise UserError(f"this is not {dataset.title}: {'; '.join(report.problems)}", where=path,
                         fix=f"expected is {dataset.hint}")
     if not report.complete:
-        raise UserError(f"a sample: {report.counts[report.unit]:,} of {report.expected:,} {report.unit}", where=path,
-                        fix=f"register the whole dataset, or use the sample with --root {path}")
+        raise UserError(report.sample, where=path,
+                        fix=f"register the whole dataset, or use the sample with --root {shlex.quote(str(path))}")
     places = {**registered(), name: str(Path(path).resolve())}
     write_text(REGISTERED, json.dumps(places, indent=1, sort_keys=True) + "\n")
     return report
 
 
-def spread(items: Sequence[T], n: int) -> list[T]:
-    """At most n items, evenly spaced from the first to the last."""
-    if len(items) <= n:
-        return list(items)
-    return [items[round(i * (len(items) - 1) / (n - 1))] for i in range(n)]
+def count(n: int, unit: str) -> str:
+    """'1 pair', '2 pairs', 'no pairs'."""
+    return f"{f'{n:,}' if n else 'no'} {unit}{'' if n == 1 else 's'}"
+
+
+def sample_note(name: str, split: str, pictures: PairedFolder | Domains) -> str:
+    """What every number measured on a part of a split must say: 'sample: 3 of 5'; empty if all pictures are here.
+
+    Of two domains: 'sample: 60 of 120 and 140 of 140', A first. More pictures than the manifest has are said too, since
+    some are there twice or are no part of the split: '6 where 5 are expected'.
+    """
+    content = get_dataset(name).splits.get(split, {})
+    if isinstance(pictures, PairedFolder) or pictures.aligned:
+        here = len(pictures if isinstance(pictures, PairedFolder) else pictures.a)
+        parts = [(here, content["pairs"])] if "pairs" in content else []
+    else:
+        parts = [(len(folder), content[side]) for side, folder in (("a", pictures.a), ("b", pictures.b))
+                 if side in content]
+    if over := [(here, whole) for here, whole in parts if here > whole]:
+        return " and ".join(f"{here:,} where {whole:,} are expected" for here, whole in over)
+    if all(here == whole for here, whole in parts):
+        return ""
+    return "sample: " + " and ".join(f"{here:,} of {whole:,}" for here, whole in parts)
 
 
 def _nearby(folder: Path, name: str) -> str:
@@ -128,7 +168,7 @@ def _check_splits(dataset: Dataset, report: Report) -> None:
         folder = report.root / split / "hazy"
         found = len(list(folder.glob("*.png")))
         if found != content["pairs"]:
-            report.problems.append(f"split '{split}' has {found} hazy pictures instead of {content['pairs']}; "
+            report.problems.append(f"split '{split}' has {count(found, 'hazy picture')} instead of {content['pairs']}; "
                                    f"run `reprolib data prepare {dataset.name}`")
 
 
@@ -136,23 +176,61 @@ def _check_release(dataset: Dataset, files: list[tuple[str, Path, Path]], report
     """Counts and names; only a folder's listing is read."""
     hazy, clear = report.counts.get("hazy", 0), report.counts.get("clear", 0)
     if hazy > report.expected:
-        report.problems.append(f"{hazy:,} hazy pictures where {report.expected:,} are expected{_release(dataset)}")
+        report.problems.append(f"{count(hazy, 'hazy picture')} where {report.expected:,} are expected"
+                               f"{_release(dataset)}")
     if dataset.scenes and (clear > dataset.scenes or (hazy == report.expected and clear != dataset.scenes)):
-        report.problems.append(f"{clear:,} clear pictures where {dataset.scenes:,} are expected")
+        report.problems.append(f"{count(clear, 'clear picture')} where {dataset.scenes:,} are expected")
     ids = [i for s in dataset.splits.values() for i in s.get("ids", ())]
     strange = [p.name for name, p, _ in files if ids and not min(ids) <= number(name) <= max(ids)]
     if strange:
-        report.problems.append(f"{len(strange):,} hazy pictures are not of scenes {min(ids)} to {max(ids)}: "
+        be = "is" if len(strange) == 1 else "are"
+        report.problems.append(f"{count(len(strange), 'hazy picture')} {be} not of scenes {min(ids)} to {max(ids)}: "
                                f"{', '.join(strange[:3])}")
     if dataset.scenes and report.expected == len(files) and not report.problems:
         uneven = [p.name for p, n in Counter(c for _, _, c in files).items() if n != report.expected // dataset.scenes]
         if uneven:
-            report.problems.append(f"{len(uneven)} scenes do not have {report.expected // dataset.scenes} hazy pictures"
-                                   f" each: {', '.join(uneven[:3])}")
+            report.problems.append(f"{count(len(uneven), 'scene')} without "
+                                   f"{count(report.expected // dataset.scenes, 'hazy picture')} each: "
+                                   f"{', '.join(uneven[:3])}")
+    numbers = [number(name) for name, _, _ in files]
+    for split, content in dataset.splits.items():
+        if "ids" in content and len(files) < report.expected:
+            here = sum(content["ids"][0] <= n <= content["ids"][1] for n in numbers)
+            if here < content["pairs"]:
+                report.samples[split] = here, content["pairs"]
+
+
+def _check_names(files: Sequence[Path], report: Report) -> None:
+    """Second copies by their names: they would count twice."""
+    report.problems += [f"{second.name} is named like a second copy of {first.name}: take one of them away"
+                        for second, first in second_names(files)]
+
+
+def _check_copies(dataset: Dataset, report: Report) -> None:
+    """Pictures that are there twice: within a split by their bytes, across splits by their looks too."""
+    opened: dict[str, PairedFolder | Domains] = {}
+    opener = open_domains if dataset.task == "translation" else open_split
+    for split, content in dataset.splits.items():
+        if content in [dataset.splits[earlier] for earlier in opened if content.get("ids")]:
+            continue  # another name of that split
+        with suppress(UserError):  # not here, as far as this is a sample
+            opened[split] = opener(dataset.name, split, report.root)
+    for split, pictures in opened.items():
+        _tell_copies(twins(pictures), f"twice in '{split}'", report)
+    for one, other in combinations(opened, 2):
+        _tell_copies(copies(opened[one], opened[other]), f"of '{one}' in '{other}' too", report)
+
+
+def _tell_copies(found: list[Copy], where: str, report: Report) -> None:
+    if found:
+        shown = ", ".join([str(copy) for copy in found[:3]] + ["..."] * (len(found) > 3))
+        report.problems.append(f"{count(len(found), 'picture')} {where}: {shown}")
 
 
 def _check_files(dataset: Dataset, files: list[tuple[str, Path, Path]], report: Report) -> None:
-    """Sizes, and whether pictures decode; one sentence for each bad pair."""
+    """Sizes, whether pictures decode, and whether they are a hazy and a clear one; one sentence for each bad pair."""
+    same: list[str] = []
+    swapped = 0
     for _, hazy, clear in track(files, f"checking {dataset.name}"):
         try:
             size = read_size(hazy)
@@ -162,17 +240,25 @@ def _check_files(dataset: Dataset, files: list[tuple[str, Path, Path]], report: 
             if other not in (size, (size[0] + 2 * dataset.border, size[1] + 2 * dataset.border)):
                 report.problems.append(f"{clear.name} is {_words(other)}, which does not match {hazy.name}, "
                                        f"{_words(size)}")
-            read_rgb(hazy)
-            read_rgb(clear)
+            under_haze, truth = read_rgb(hazy), read_rgb(clear)
         except UserError as error:
             report.problems.append(str(error))
-        else:
-            report.opened += 1
+            continue
+        report.opened += 1
+        if np.array_equal(under_haze, cut_border(truth, under_haze.shape[:2], dataset.border)):
+            same.append(f"{hazy.name} and {clear.name}")
+        swapped += is_hazier(truth, under_haze)
+    if same:
+        pairs = f"{count(len(same), 'pair')} of two equal pictures, no haze between them"
+        report.problems.append(f"{pairs}: {', '.join(same[:3])}")
+    if swapped > report.opened / 2:
+        report.problems.append(f"hazy and clear look swapped: in {swapped:,} of {count(report.opened, 'pair')} the "
+                               "clear picture is the brighter and flatter one")
 
 
 def _check_domains(dataset: Dataset, report: Report, full: bool) -> None:
     """A dataset of two domains: folders, counts, sizes, and whether pictures decode."""
-    report.unit = "pairs" if dataset.source else "pictures"
+    report.unit = "pair" if dataset.source else "picture"
     expected = {(split, domain): content["pairs" if dataset.source else domain]
                 for split, content in dataset.splits.items() if content for domain in ("a" if dataset.source else "ab")}
     report.expected = sum(expected.values())
@@ -188,8 +274,11 @@ def _check_domains(dataset: Dataset, report: Report, full: bool) -> None:
         report.counts[str(place)] = found
         if found > whole or (dataset.embedded and found < whole):
             why = f"; run `reprolib data prepare {dataset.name}`" if dataset.embedded else _release(dataset)
-            report.problems.append(f"{place} has {found:,} {report.unit} where {whole:,} are expected{why}")
-    report.counts[report.unit] = sum(map(len, files.values()))
+            report.problems.append(f"{place} has {count(found, report.unit)} where {whole:,} are expected{why}")
+        elif found < whole:
+            report.samples[str(place)] = found, whole
+        _check_names(files[folder], report)
+    report.counts[f"{report.unit}s"] = sum(map(len, files.values()))
     for folder, pictures in files.items() if not report.problems else ():
         _check_domain(dataset, folder, pictures if full else spread(pictures, SAMPLE), report)
 
@@ -197,7 +286,7 @@ def _check_domains(dataset: Dataset, report: Report, full: bool) -> None:
 def _check_domain(dataset: Dataset, folder: Path, pictures: list[Path], report: Report) -> None:
     """Open pictures of one folder; one sentence for each bad one, or one for all if none is good."""
     images, problems = ImageFolder(pictures, dataset.source), []
-    for index, path in enumerate(track(pictures, f"checking {folder.name}")):
+    for index, path in enumerate(track(pictures, f"checking {dataset.name}")):
         if fault := unusable(images, index):
             problems.append(f"{path.name}: {fault[1]}")
             continue
@@ -210,8 +299,23 @@ def _check_domain(dataset: Dataset, folder: Path, pictures: list[Path], report: 
         else:
             report.opened += 1
     if len(problems) >= len(pictures) > 1:
-        problems = [f"none of {len(pictures):,} {report.unit} of {folder.name} can be used, such as {problems[0]}"]
+        problems = [f"none of {len(pictures):,} {report.unit}s of {folder.name} can be used, such as {problems[0]}"]
+    if dataset.source and not problems:
+        problems = _strange_maps(dataset, pictures)
     report.problems += problems
+
+
+def _strange_maps(dataset: Dataset, files: list[Path]) -> list[str]:
+    """Label maps that are none: all of them in one sentence, or each by its name."""
+    assert dataset.source is not None
+    maps, photos = (ImageFolder(files, half) for half in (dataset.source, SIDES[1 - SIDES.index(dataset.source)]))
+    try:
+        check_label_maps(dataset.name, Domains(maps, photos, aligned=True))
+    except UserError as error:
+        return [str(error)]
+    shares = [(path.name, share_of_no_colour(maps.read(i))) for i, path in enumerate(files)]
+    return [f"{share:.0%} of the pixels of {name} have no colour of Cityscapes' palette"
+            for name, share in shares if share > 2 * NO_MAP]
 
 
 def _release(dataset: Dataset) -> str:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from reprolib import models
-from reprolib.models.layers.winograd import accelerate
 from reprolib.models.weights import Importer, load_weights, read_options
 
 CHECKPOINT = "last.safetensors"
@@ -39,7 +38,7 @@ def load_network(system: models.System, weights: Path | None, parts: tuple[str, 
     """
     if weights is not None:
         options = {**read_options(weights, system.name), **options}
-    network = accelerate(system.build(**options).eval())
+    network = system.build(**options).eval()
     if weights is not None:
         wanted = parts or system.inference
         load_weights(system.part(network, *wanted), weights, _importer(system, wanted))

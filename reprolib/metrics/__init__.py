@@ -8,14 +8,16 @@ stands beside them: `protocols` (how a restored picture is prepared for comparis
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any, cast
 
-from reprolib.errors import unknown
-from reprolib.metrics.metric import LabelMetric, Metric, PictureMetric, Score, SetMetric
+from reprolib.errors import UserError, unknown
+from reprolib.metrics.metric import LabelFunction, Metric, PictureFunction, Score, SetFunction
 
-__all__ = ["LabelMetric", "Metric", "PictureMetric", "Score", "SetMetric", "default_names", "get", "module_of", "names"]
+__all__ = ["Metric", "Score", "get", "module_of", "names", "of_labels", "of_pictures", "of_sets"]
 
 
 def names(of: str | None = None) -> list[str]:
@@ -23,12 +25,7 @@ def names(of: str | None = None) -> list[str]:
     return [name for name in _found() if of is None or get(name).of == of]
 
 
-def default_names(of: str) -> list[str]:
-    """Metrics of one kind that are measured whether or not a table asks for them (`Metric.default`)."""
-    return [name for name in names(of) if get(name).default]
-
-
-def get(name: str) -> Metric:
+def get(name: str) -> Metric[Any]:
     """The metric of that name.
 
     Raises:
@@ -37,6 +34,25 @@ def get(name: str) -> Metric:
     metric = import_module(module_of(name)).METRIC
     assert isinstance(metric, Metric) and metric.name == name, f"{name}.py must define METRIC named '{name}'"
     return metric
+
+
+def of_pictures(chosen: Iterable[str]) -> list[Metric[PictureFunction]]:
+    """The metrics of these names.
+
+    Raises:
+        UserError: a name that is no metric of a picture and its truth.
+    """
+    return cast(list[Metric[PictureFunction]], _of("pictures", chosen))
+
+
+def of_sets(chosen: Iterable[str]) -> list[Metric[SetFunction]]:
+    """As `of_pictures`, of sets."""
+    return cast(list[Metric[SetFunction]], _of("sets", chosen))
+
+
+def of_labels(chosen: Iterable[str]) -> list[Metric[LabelFunction]]:
+    """As `of_pictures`, of labels."""
+    return cast(list[Metric[LabelFunction]], _of("labels", chosen))
 
 
 def module_of(name: str) -> str:
@@ -48,6 +64,15 @@ def module_of(name: str) -> str:
     if name not in _found():
         raise unknown("metric", name, _found())
     return f"{__name__}.{name}"
+
+
+def _of(kind: str, chosen: Iterable[str]) -> list[Metric[Any]]:
+    found = [get(name) for name in chosen]
+    for metric in found:
+        if metric.of != kind:
+            raise UserError(f"'{metric.name}' is a metric of {metric.of}, not of {kind}",
+                            fix=f"choose of {', '.join(names(kind))}")
+    return found
 
 
 @cache

@@ -11,16 +11,15 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from reprolib.metrics.metric import PictureMetric
-from reprolib.metrics.protocols import Protocol
+from reprolib.metrics.metric import Metric
 
 
-def ciede2000(restored_HW3: NDArray[np.float64], clear_HW3: NDArray[np.float64], _protocol: Protocol) -> float:
+def ciede2000(restored_HW3: NDArray[np.float64], clear_HW3: NDArray[np.float64]) -> float:
     """Mean over pixels."""
     from skimage.color import deltaE_ciede2000, rgb2lab
 
     return float(deltaE_ciede2000(rgb2lab(clear_HW3), rgb2lab(restored_HW3)).mean())
 
 
-METRIC = PictureMetric(name="ciede2000", label="CIEDE2000", better="lower", range=(0.0, math.inf), default=False,
-                       function=ciede2000)
+METRIC = Metric(name="ciede2000", label="CIEDE2000", better="lower", range=(0.0, math.inf), of="pictures",
+                function=ciede2000)

@@ -35,7 +35,6 @@ from reprolib.data.images import list_images, read_rgb
 from reprolib.errors import UserError, unknown
 from reprolib.files import sha256
 from reprolib.metrics.metric import Score
-from reprolib.models.layers.winograd import accelerate
 from reprolib.models.weights import read_state
 
 Picture = NDArray[np.uint8]
@@ -165,8 +164,7 @@ class _Pooled:
     """One number a channel of VGG16's relu5_1: its mean over the picture."""
 
     def __init__(self, weights: Path):
-        network = load_features("vgg16", weights, taps=(TAP,)).to(memory_format=torch.channels_last)
-        self.network = accelerate(network)
+        self.network = load_features("vgg16", weights, taps=(TAP,)).to(memory_format=torch.channels_last)
 
     def __call__(self, pictures_B3HW: Tensor) -> Tensor:
         x_B3HW = F.interpolate(pictures_B3HW.float() / 255, (SIDE, SIDE), mode="bilinear", antialias=True)

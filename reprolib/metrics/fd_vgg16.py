@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from reprolib.metrics.metric import Score, SetMetric
+from reprolib.metrics.metric import Metric, Score
 
 if TYPE_CHECKING:
     from reprolib.metrics.distance import PictureSet
@@ -21,5 +21,5 @@ def fd_vgg16(real: PictureSet, fake: PictureSet) -> Score:
     return distances(real, fake, "vgg16").frechet
 
 
-METRIC = SetMetric(name="fd_vgg16", label="FD-VGG16", better="lower", range=(0.0, math.inf), features="vgg16",
-                   function=fd_vgg16, stands_for="fid")
+METRIC = Metric(name="fd_vgg16", label="FD-VGG16", better="lower", range=(0.0, math.inf), everywhere=True, of="sets",
+                features="vgg16", function=fd_vgg16, stands_for="fid")

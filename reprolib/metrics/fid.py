@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from reprolib.metrics.metric import Score, SetMetric
+from reprolib.metrics.metric import Metric, Score
 
 if TYPE_CHECKING:
     from reprolib.metrics.distance import PictureSet
@@ -22,4 +22,5 @@ def fid(real: PictureSet, fake: PictureSet) -> Score:
     return distances(real, fake, "inception").frechet
 
 
-METRIC = SetMetric(name="fid", label="FID", better="lower", range=(0.0, math.inf), features="inception", function=fid)
+METRIC = Metric(name="fid", label="FID", better="lower", range=(0.0, math.inf), everywhere=True, of="sets",
+                features="inception", function=fid)

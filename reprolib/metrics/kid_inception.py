@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reprolib.metrics.metric import Score, SetMetric
+from reprolib.metrics.metric import Metric, Score
 
 if TYPE_CHECKING:
     from reprolib.metrics.distance import PictureSet
@@ -20,5 +20,5 @@ def kid_inception(real: PictureSet, fake: PictureSet) -> Score:
     return distances(real, fake, "inception").kernel
 
 
-METRIC = SetMetric(name="kid_inception", label="KID", better="lower", decimals=4, features="inception",
-                   function=kid_inception)
+METRIC = Metric(name="kid_inception", label="KID", better="lower", decimals=4, everywhere=True, of="sets",
+                features="inception", function=kid_inception)

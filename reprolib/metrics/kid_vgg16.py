@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reprolib.metrics.metric import Score, SetMetric
+from reprolib.metrics.metric import Metric, Score
 
 if TYPE_CHECKING:
     from reprolib.metrics.distance import PictureSet
@@ -17,5 +17,5 @@ def kid_vgg16(real: PictureSet, fake: PictureSet) -> Score:
     return distances(real, fake, "vgg16").kernel
 
 
-METRIC = SetMetric(name="kid_vgg16", label="KD-VGG16", better="lower", decimals=4, features="vgg16",
-                   function=kid_vgg16, stands_for="kid_inception")
+METRIC = Metric(name="kid_vgg16", label="KD-VGG16", better="lower", decimals=4, everywhere=True, of="sets",
+                features="vgg16", function=kid_vgg16, stands_for="kid_inception")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reprolib.metrics.metric import LabelMetric
+from reprolib.metrics.metric import Metric
 
 if TYPE_CHECKING:
     from reprolib.metrics.segmentation import Confusion
@@ -22,4 +22,5 @@ def miou(confusion: Confusion) -> float:
 
 
 
-METRIC = LabelMetric(name="miou", label="mIoU", unit="%", better="higher", range=(0.0, 100.0), function=miou)
+METRIC = Metric(name="miou", label="mIoU", unit="%", better="higher", range=(0.0, 100.0), everywhere=True, of="labels",
+                function=miou)

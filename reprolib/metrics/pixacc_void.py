@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reprolib.metrics.metric import LabelMetric
+from reprolib.metrics.metric import Metric
 
 if TYPE_CHECKING:
     from reprolib.metrics.segmentation import Confusion
@@ -18,5 +18,5 @@ def pixacc_void(confusion: Confusion) -> float:
 
 
 
-METRIC = LabelMetric(name="pixacc_void", label="pixel accuracy, void wrong", unit="%", better="higher",
-                     range=(0.0, 100.0), function=pixacc_void)
+METRIC = Metric(name="pixacc_void", label="pixel accuracy, void wrong", unit="%", better="higher",
+                range=(0.0, 100.0), everywhere=True, of="labels", function=pixacc_void)

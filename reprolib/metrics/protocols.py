@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reprolib import metrics
 from reprolib.errors import UserError, unknown
-from reprolib.metrics.metric import PictureMetric
+from reprolib.metrics import names, of_pictures
 
 GAUSSIAN = 11
 """Taps of the Gaussian window with sigma 1.5 (Wang et al., section III-C)."""
@@ -96,14 +95,14 @@ def get_protocol(name: str) -> Protocol:
 
 
 def measure(restored_HW3: NDArray[np.floating], clear_HW3: NDArray[np.floating], protocol: str = DEFAULT,
-            names: Sequence[str] | None = None) -> dict[str, float]:
+            metrics: Sequence[str] | None = None) -> dict[str, float]:
     """Metrics of one picture under a protocol.
 
     Args:
         restored_HW3: floating point, RGB, nominally in [0, 1].
         clear_HW3: floating point, RGB, in [0, 1].
         protocol: a name of `PROTOCOLS`.
-        names: metrics of pictures; by default those that are measured everywhere.
+        metrics: names of metrics of pictures; by default all.
 
     Returns:
         A value a metric. Equal pictures have an infinite PSNR and a picture with NaN has NaN: these are the true
@@ -114,26 +113,10 @@ def measure(restored_HW3: NDArray[np.floating], clear_HW3: NDArray[np.floating],
             name that is no metric of pictures.
     """
     p = get_protocol(protocol)
-    chosen = picture_metrics(metrics.default_names("pictures") if names is None else names)
+    chosen = of_pictures(names("pictures") if metrics is None else metrics)
     _check(restored_HW3, clear_HW3)
     restored, clear = p.prepare(restored_HW3, clear_HW3)
-    return {metric.name: metric.function(restored, clear, p) for metric in chosen}
-
-
-def picture_metrics(names: Sequence[str]) -> list[PictureMetric]:
-    """The metrics of these names.
-
-    Raises:
-        UserError: a name that is no metric of pictures.
-    """
-    found = []
-    for name in names:
-        metric = metrics.get(name)
-        if not isinstance(metric, PictureMetric):
-            raise UserError(f"'{name}' does not compare a picture with its truth",
-                            fix=f"choose of {', '.join(metrics.names('pictures'))}")
-        found.append(metric)
-    return found
+    return {m.name: m.function(restored, clear, *([p] if m.by_protocol else [])) for m in chosen}
 
 
 def _check(restored_HW3: NDArray[np.floating], clear_HW3: NDArray[np.floating]) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from reprolib.metrics.metric import PictureMetric
+from reprolib.metrics.metric import Metric
 from reprolib.metrics.protocols import Protocol
 
 
@@ -25,4 +25,5 @@ def psnr(restored_HW3: NDArray[np.float64], clear_HW3: NDArray[np.float64], prot
         return float(peak_signal_noise_ratio(clear_HW3, restored_HW3, data_range=1))
 
 
-METRIC = PictureMetric(name="psnr", label="PSNR", unit="dB", better="higher", range=(0.0, math.inf), function=psnr)
+METRIC = Metric(name="psnr", label="PSNR", unit="dB", better="higher", range=(0.0, math.inf), everywhere=True,
+                of="pictures", function=psnr, by_protocol=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprolib.errors import UserError
-from reprolib.metrics.metric import PictureMetric
+from reprolib.metrics.metric import Metric
 from reprolib.metrics.protocols import GAUSSIAN, Protocol
 
 POOLED_SIDE = 256
@@ -53,4 +53,5 @@ def _pool(picture_HW3: NDArray[np.float64]) -> NDArray[np.float64]:
     return pooled_HW3
 
 
-METRIC = PictureMetric(name="ssim", label="SSIM", better="higher", decimals=4, range=(-1.0, 1.0), function=ssim)
+METRIC = Metric(name="ssim", label="SSIM", better="higher", decimals=4, range=(-1.0, 1.0), everywhere=True,
+                of="pictures", function=ssim, by_protocol=True)

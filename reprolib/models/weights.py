@@ -1,6 +1,7 @@
 """Reading and writing network weights without ever running code from the file.
 
-Formats: `.safetensors` (ours); `torch.save` files, both the zip form and the one before torch 1.6; MATLAB `.mat`.
+Formats: `.safetensors` (ours); `torch.save` files, both the zip form and the one before torch 1.6; MATLAB `.mat`;
+Caffe's `.caffemodel`.
 Some authors publish a pickled *module* instead of its tensors (MSBDN). `weights_only` refuses such a file, and plain
 unpickling would import and run whatever it names. Here it is read by an unpickler that can build tensors and
 containers and nothing else: every other class becomes an inert stub, out of which the tensors are collected.
@@ -36,14 +37,15 @@ OUTER_KEYS = ("model", "state_dict", "params", "net")
 SHOWN = 4
 """How many keys of each kind an error message names."""
 
-_NOT_READABLE = "give a .safetensors, .pth, .pt, .pk or .mat file, and check that the download was complete"
+_NOT_READABLE = "give a .safetensors, .pth, .pt, .pk, .mat or .caffemodel file, and check that the download is complete"
 
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
     """The tensors of a weights file by name, on the CPU, in the file's own names and types.
 
     A checkpoint that holds the weights beside other things is unwrapped (`OUTER_KEYS`); values that are not tensors
-    are left out. `.mat` arrays come as float32 under their variable names, in MATLAB's shapes.
+    are left out. `.mat` arrays come as float32 under their variable names, in MATLAB's shapes; blobs of a
+    `.caffemodel` as LAYER.0 (weights) and LAYER.1 (biases).
 
     Raises:
         UserError: no such file, not a weights file, cut short, or without any tensor.
@@ -51,7 +53,8 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise UserError("no such weights file", where=path, fix="check the path")
-    readers: dict[str, Callable[[Path], Any]] = {".safetensors": load_file, ".mat": _read_mat}
+    readers: dict[str, Callable[[Path], Any]] = {".safetensors": load_file, ".mat": _read_mat,
+                                              ".caffemodel": _read_caffemodel}
     try:
         content = readers.get(path.suffix.lower(), _read_torch)(path)
         state = _tensors(content)
@@ -193,6 +196,12 @@ def _read_mat(path: Path) -> dict[str, Tensor]:
         for name, array in arrays.items()
         if not name.startswith("__") and getattr(array, "dtype", None) is not None and array.dtype.kind in "fiu"
     }
+
+
+def _read_caffemodel(path: Path) -> dict[str, Tensor]:
+    from reprolib.models.caffe import read_caffemodel  # as with .mat
+
+    return read_caffemodel(path)
 
 
 def _read_torch(path: Path) -> Any:

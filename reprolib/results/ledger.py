@@ -11,7 +11,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from reprolib import models
-from reprolib.data.registry import datasets, get_dataset, locate
+from reprolib.data.registry import data_home, datasets, get_dataset, locate
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.markdown import lines_of
@@ -176,6 +176,7 @@ def _absent(cell: Cell, profile: str) -> Entry:
 
 
 def _is_here(dataset: str) -> bool:
+    data_home()  # a mistyped place is told, not taken for absence
     try:
         return locate(dataset).is_dir()
     except UserError:

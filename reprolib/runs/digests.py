@@ -79,6 +79,16 @@ def code_digest(*entries: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def resource_digest(pattern: str) -> str:
+    """Digest of files of this package that are data, such as a manifest; line ends do not count."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.glob(pattern)):
+        if path.suffix in (".yaml", ".csv"):
+            digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
+            digest.update(path.read_text(encoding="utf-8").encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
 @cache
 def modules(*entries: str) -> tuple[str, ...]:
     """Modules of this package that `entries` import, directly or not, themselves included, but the neutral ones."""

@@ -13,7 +13,7 @@ from typing import Any
 from reprolib import metrics, models, papers
 from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError, unknown
-from reprolib.metrics.metric import LabelMetric, Metric, PictureMetric, SetMetric
+from reprolib.metrics.metric import Metric
 from reprolib.models.objective import DehazingObjective
 from reprolib.papers import Row
 from reprolib.runs.run import DehazingRun, Run, TranslationRun
@@ -90,21 +90,21 @@ def metrics_of(run: Run) -> list[str]:
     wanted = dict.fromkeys(name for _, table in papers.tables() for row in run.rows
                            if row.partition("/")[0] == table.name for name in table.metrics)
     fitting = [metric for metric in map(metrics.get, metrics.names()) if _measures(metric, run)]
-    for name in wanted:
+    for name in wanted:  # one that there is not is refused here
         metrics.get(name)
     named = [metric.name for name in wanted for metric in fitting if name in (metric.name, metric.stands_for)]
-    return list(dict.fromkeys([*named, *(metric.name for metric in fitting if metric.default)]))
+    return list(dict.fromkeys([*named, *(metric.name for metric in fitting if metric.everywhere)]))
 
 
-def _measures(metric: Metric, run: Run) -> bool:
+def _measures(metric: Metric[Any], run: Run) -> bool:
     """Whether a metric can be taken of what a run makes."""
     if isinstance(run, DehazingRun):
-        return isinstance(metric, PictureMetric)
+        return metric.of == "pictures"
     if not isinstance(run, TranslationRun):
         return False
-    if isinstance(metric, SetMetric):
-        return metric.features == run.distance
-    return isinstance(metric, LabelMetric) and get_dataset(run.measured_on).label_maps
+    if metric.of == "sets":
+        return metric.features in (None, run.distance)
+    return metric.of == "labels" and get_dataset(run.measured_on).label_maps
 
 
 def _is_itself(run: Run) -> bool:

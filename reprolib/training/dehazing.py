@@ -13,18 +13,24 @@ from reprolib import distributed, models
 from reprolib.contrast.features import load_features
 from reprolib.contrast.losses import ContrastiveRegularisation
 from reprolib.contrast.samples import Rate
-from reprolib.data.paired import PairedFolder, open_split
+from reprolib.data.haze_batches import HazeBatches
+from reprolib.data.paired import Pair, open_split
 from reprolib.data.paired_batches import CropBatches
+from reprolib.data.registry import get_dataset
+from reprolib.data.scenes import FixedHaze, open_scenes
 from reprolib.errors import UserError, unknown
-from reprolib.runs.experiment import Experiment
-from reprolib.models.inference import restore
 from reprolib.metrics.protocols import measure
-from reprolib.models.layers.winograd import accelerate
+from reprolib.models.inference import restore
+from reprolib.runs.run import Experiment
 from reprolib.training.loop import Stateful
 from reprolib.training.terms import Attempt, Distillation, build_terms
 
 TEACHING = 1 / 3
 """Share of a distilled run's steps that goes to the teacher first: 30 of 90 epochs, as users report KDDN's schedule."""
+
+
+Batches = CropBatches | HazeBatches
+"""Pairs from disk, or clear pictures under haze drawn at every step."""
 
 
 class DehazingTask:
@@ -34,7 +40,7 @@ class DehazingTask:
     the student. The teacher is a second network of the run, so that a resumed run finds it as it was; it is not kept.
     """
 
-    def __init__(self, experiment: Experiment, fabric: Fabric, validation: PairedFolder):
+    def __init__(self, experiment: Experiment, fabric: Fabric, validation: Iterable[Pair]):
         self.experiment, self.validation, self.device = experiment, validation, fabric.device
         self.system = models.get(experiment.system)
         self.network = self.system.build(**experiment.network)
@@ -66,8 +72,8 @@ class DehazingTask:
             self._settle(self.contrast)
 
     def _settle(self, module: nn.Module) -> None:
-        """On the device of the run, in its memory layout, with the convolutions that are faster there."""
-        accelerate(module.to(self.device).to(memory_format=self.memory_format))
+        """On the device of the run, in its memory layout."""
+        module.to(self.device).to(memory_format=self.memory_format)
 
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
              generator: torch.Generator) -> dict[str, Tensor]:
@@ -108,13 +114,13 @@ class DehazingTask:
             fabric.clip_gradients(network, optimiser, max_norm=self.experiment.clip)
         optimiser.step()
 
-    def begin(self, batches: CropBatches) -> None:
+    def begin(self, batches: Batches) -> None:
         """Nothing has to be known before the first step."""
 
     def validate(self) -> float:
         """Mean PSNR in dB over the validation split."""
         scores = [measure(restore(self.network, pair.hazy, self.system.multiple), pair.clear / 255.0,
-                          names=("psnr",))["psnr"] for pair in self.validation]
+                          metrics=("psnr",))["psnr"] for pair in self.validation]
         return sum(scores) / len(scores)
 
     def observe(self) -> dict[str, float]:
@@ -139,13 +145,20 @@ def build_optimiser(experiment: Experiment, parameters: Iterable[nn.Parameter]) 
     raise unknown("optimiser", settings.kind, ("adam", "sgd"))
 
 
-def open_run(experiment: Experiment, fabric: Fabric, data_root: Path | None = None) -> tuple[DehazingTask, CropBatches]:
+def open_run(experiment: Experiment, fabric: Fabric, data_root: Path | None = None) -> tuple[DehazingTask, Batches]:
     """The task and the batches of a run.
 
     Raises:
         UserError: missing data or wrong settings.
     """
-    training = open_split(experiment.dataset, "train", root=data_root)
-    batches = CropBatches(training, experiment.crop, experiment.batch, experiment.steps, experiment.seed,
-                          augment=experiment.augment)
-    return DehazingTask(experiment, fabric, open_split(experiment.dataset, "val", root=data_root)), batches
+    batches, validation = _open_data(experiment, data_root)
+    return DehazingTask(experiment, fabric, validation), batches
+
+
+def _open_data(experiment: Experiment, root: Path | None) -> tuple[Batches, Iterable[Pair]]:
+    """What is trained on, and what is validated on."""
+    name = experiment.dataset
+    shape = (experiment.crop, experiment.batch, experiment.steps, experiment.seed, experiment.augment)
+    if get_dataset(name).kind == "scenes":
+        return HazeBatches(open_scenes(name, "train", root), *shape), FixedHaze(open_scenes(name, "val", root))
+    return CropBatches(open_split(name, "train", root), *shape), open_split(name, "val", root)

@@ -15,7 +15,7 @@ from reprolib.data.registry import REGISTERED, datasets, get_dataset, locate
 from reprolib.errors import UserError
 
 EMBEDDED = {"haze-homogeneous", "haze-dense", "haze-nonhomogeneous", "motorcycle"}
-REAL = {"reside-its", "sots-indoor", "sots-outdoor", "dense-haze", "nh-haze"}
+REAL = {"reside-its", "reside-its-like", "sots-indoor", "sots-outdoor", "dense-haze", "nh-haze"}
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_embedded_manifests_agree_with_the_photo_lists() -> None:
 def test_every_manifest_says_what_a_person_needs() -> None:
     for d in datasets().values():
         assert d.title and d.licence and d.citation and d.splits
-        assert d.embedded == bool(d.note) and (d.embedded or d.hint)
+        assert (d.embedded or d.kind == "scenes") == bool(d.note) and (d.embedded or d.hint)
 
 
 def test_unknown_name_gets_the_nearest() -> None:

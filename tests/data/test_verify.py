@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from reprolib.data import registry
+from reprolib.data.content import spread
 from reprolib.data.images import write_png
 from reprolib.data.registry import REGISTERED, locate
-from reprolib.data.verify import register, spread, verify
+from reprolib.data.verify import register, verify
 from reprolib.errors import UserError
 
 
@@ -33,7 +34,7 @@ def tiny(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for n in (1400, 1401, 1402):
         write_png(here / "sots" / "clear" / f"{n}.png", np.zeros((36, 44, 3), np.uint8))
         for v in (1, 2):
-            write_png(here / "sots" / "hazy" / f"{n}_{v}.png", np.zeros((16, 24, 3), np.uint8))
+            write_png(here / "sots" / "hazy" / f"{n}_{v}.png", np.full((16, 24, 3), 200, np.uint8))
     return here / "sots"
 
 
@@ -94,7 +95,7 @@ def test_every_fault_is_named(tiny: Path) -> None:
         return problems[0]
 
     def restore() -> None:
-        write_png(tiny / "hazy" / "1401_1.png", np.zeros((16, 24, 3), np.uint8))
+        write_png(tiny / "hazy" / "1401_1.png", np.full((16, 24, 3), 200, np.uint8))
         write_png(tiny / "clear" / "1401.png", np.zeros((36, 44, 3), np.uint8))
 
     path = tiny / "hazy" / "1401_1.png"
@@ -107,7 +108,7 @@ def test_every_fault_is_named(tiny: Path) -> None:
     restore()
     path.rename(tiny / "hazy" / "1401_3.png")
     (tiny / "hazy" / "1401_3.png").rename(tiny / "hazy" / "1400_3.png")
-    assert "2 scenes do not have 2 hazy pictures each: 1400.png, 1401.png" in sole_problem()
+    assert "2 scenes without 2 hazy pictures each: 1400.png, 1401.png" in sole_problem()
     (tiny / "hazy" / "1400_3.png").unlink()
     restore()
     (tiny / "clear" / "1401.png").unlink()
@@ -117,7 +118,8 @@ def test_every_fault_is_named(tiny: Path) -> None:
     write_png(tiny / "hazy" / "77_1.png", np.zeros((16, 24, 3), np.uint8))
     write_png(tiny / "clear" / "77.png", np.zeros((36, 44, 3), np.uint8))
     words = " ".join(verify("sots-indoor", tiny).problems)
-    assert "7 hazy pictures where 6 are expected" in words and "not of scenes 1400 to 1402: 77_1.png" in words
+    assert "7 hazy pictures where 6 are expected" in words
+    assert "1 hazy picture is not of scenes 1400 to 1402: 77_1.png" in words
 
 
 def test_wrong_picture_size(tiny: Path) -> None:
@@ -139,8 +141,8 @@ def test_only_a_full_check_opens_every_picture(here: Path, monkeypatch: pytest.M
     small = dataclasses.replace(registry.get_dataset("sots-outdoor"), pairs=60, splits=splits)
     monkeypatch.setattr(registry, "datasets", lambda: {"sots-outdoor": small})
     for n in range(60):
-        for path in (here / "o" / "hazy" / f"{n}_1.png", here / "o" / "clear" / f"{n}.png"):
-            write_png(path, np.zeros((4, 4, 3), np.uint8))
+        for path, value in ((here / "o" / "hazy" / f"{n}_1.png", 200), (here / "o" / "clear" / f"{n}.png", 0)):
+            write_png(path, np.full((4, 4, 3), value, np.uint8))
     (here / "o" / "hazy" / "1_1.png").write_bytes(b"")
     assert verify("sots-outdoor", here / "o").opened == 20
     assert verify("sots-outdoor", here / "o").complete, "the damaged one is not among those opened"

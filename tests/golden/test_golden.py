@@ -22,7 +22,7 @@ from extractors import random_vgg
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprolib.runs.experiment import Contrast, Experiment
+from reprolib.runs.run import Contrast, Experiment
 from reprolib.training import dehazing
 from reprolib.training.translation.task import TranslationTask
 

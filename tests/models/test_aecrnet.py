@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
 from reprolib.errors import UserError
-from reprolib.models.inference import pad_to_multiple
 from reprolib.models import count_parameters
 from reprolib.models.dehazing.aecrnet import SYSTEM, VARIANTS, AECRNet
+from reprolib.models.inference import pad_to_multiple
 from reprolib.models.weights import load_weights
 
 COUNTS = {"base": 1_961_912, "base+mixup": 1_961_914, "base+dfe": 2_614_227, "base+dfe+sc": 2_614_227,

@@ -11,9 +11,9 @@ from PIL import Image
 from torch.nn import functional as F
 
 from reprolib.errors import UserError
-from reprolib.models.inference import restore
 from reprolib.models import count_parameters
 from reprolib.models.dehazing.aodnet import SYSTEM, AODNet
+from reprolib.models.inference import restore
 from reprolib.models.weights import load_weights
 
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from reprolib import models
 from reprolib.data.paired import open_split
 from reprolib.errors import UserError
-from reprolib.models.inference import restore
 from reprolib.metrics.quality import measure
 from reprolib.models.dehazing.dehazenet import SYSTEM, DehazeNet, airlight, pad_symmetric
+from reprolib.models.inference import restore
 from reprolib.models.weights import load_weights
 
 LAYERS = {"conv1": (16, 3, 5), "conv3x3": (16, 4, 3), "conv5x5": (16, 4, 5), "conv7x7": (16, 4, 7), "ip": (1, 48, 6)}

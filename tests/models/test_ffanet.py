@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.errors import UserError
-from reprolib.models.inference import restore
 from reprolib.models.dehazing.ffanet import SYSTEM, FFANet
+from reprolib.models.inference import restore
 from reprolib.models.weights import load_weights
 
 

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from reprolib import models
 from reprolib.data.paired import open_split
 from reprolib.errors import UserError
-from reprolib.models.inference import pad_to_multiple, restore
 from reprolib.metrics.quality import measure
 from reprolib.models.dehazing.gcanet import SYSTEM, GCANet, ResBlock, edge_map
+from reprolib.models.inference import pad_to_multiple, restore
 from reprolib.models.weights import load_weights
 
 DILATIONS = {1: 2, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1}

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.errors import UserError
-from reprolib.models.inference import restore
 from reprolib.models.dehazing.griddehazenet import RDB, SYSTEM, GridDehazeNet, Up
+from reprolib.models.inference import restore
 from reprolib.models.weights import load_weights
 
 

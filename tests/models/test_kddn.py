@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.errors import UserError
-from reprolib.models.inference import restore
 from reprolib.models.dehazing.kddn import KDDN, SWRCA, SYSTEM, ResBlock, build
+from reprolib.models.inference import restore
 from reprolib.models.weights import load_weights, save_weights
 
 ROLES = ("student", "teacher")

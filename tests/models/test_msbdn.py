@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from reprolib import models
 from reprolib.errors import UserError
-from reprolib.models.inference import pad_to_multiple, restore
 from reprolib.models.dehazing.msbdn import MSBDN, SYSTEM, DenseFusion, ResBlock
+from reprolib.models.inference import pad_to_multiple, restore
 from reprolib.models.weights import load_weights, read_state
 
 WIDTHS = (16, 32, 64, 128, 256)

@@ -421,7 +421,7 @@ def test_content_discriminator_says_what_it_needs(depth: int, smallest: int) -> 
 
 
 def test_recipes_are_settings_of_an_experiment(project: Path) -> None:
-    from reprolib.runs.experiment import Experiment
+    from reprolib.runs.run import Experiment
 
     fields = set(Experiment.__dataclass_fields__)
     for name in ("munit", "drit"):

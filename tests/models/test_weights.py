@@ -15,8 +15,8 @@ import scipy.io
 import torch
 from torch import Tensor, nn
 
-from reprolib.models import weights
 from reprolib.errors import UserError
+from reprolib.models import weights
 from reprolib.models.weights import load_weights, read_state, save_weights
 
 

@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
 from reprolib.papers.cells import Cell, exact_counts, load
 
 TABLE1 = ("dcp", "dehazenet", "aodnet", "griddehazenet", "ffanet", "msbdn", "kddn", "fdu", "aecrnet")

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from reprolib.runs import code
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Experiment
+from reprolib.runs import code
 from reprolib.runs.concurrent import side_by_side
+from reprolib.runs.run import Experiment
 from reprolib.training.run import forget, state_file, train
 
 

@@ -10,7 +10,7 @@ import torch
 from method_cases import batch, build, prepared
 from torch import Tensor, nn
 
-from reprolib.contrast.patchnce import PatchNCE, project, sample_positions
+from reprolib.contrast.patchnce import PatchNCELoss, project, sample_positions
 
 
 def recording(method: Any) -> dict[str, dict[int, Tensor]]:
@@ -87,7 +87,7 @@ def test_cut_stated_anew(options: dict[str, Any]) -> None:
         weight_x, weight_y = options.get("lambda_x", 1.0), options.get("lambda_y", 1.0)
         halved = 0.5 if options.get("average", True) and weight_x and weight_y else 1.0
         turn = (lambda x: torch.flip(x, [3])) if flipped else (lambda x: x)
-        nce = PatchNCE(options.get("tau", 0.07), options.get("negatives", "internal"))
+        nce = PatchNCELoss(options.get("tau", 0.07), options.get("negatives", "internal"))
         generate, taps = network.generator, network.taps
         fake = generate(turn(a))
         adversarial = square(network.discriminator(fake), 1)

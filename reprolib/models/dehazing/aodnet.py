@@ -6,6 +6,8 @@ trains on pictures made from NYU2's depth, here on the experiment's dataset.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -39,6 +41,16 @@ class AODNet(nn.Module):
         return F.relu(k * hazy_B3HW - k + 1)
 
 
+KINDS = {"0": "weight", "1": "bias"}
+"""What a blob of a Caffe layer is, by its number."""
+
+
+def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The authors' `.caffemodel`: conv1.0 is e_conv1.weight, conv1.1 is e_conv1.bias. Both take RGB in [0, 1]."""
+    layers = ((*name.rpartition("."), tensor) for name, tensor in state.items())
+    return {f"e_{layer}.{KINDS[number]}": tensor for layer, _, number, tensor in layers}
+
+
 SYSTEM = System(
     name="aodnet",
     label="AOD-Net",
@@ -46,6 +58,7 @@ SYSTEM = System(
     build=AODNet,
     source="Li et al., AOD-Net: All-in-One Dehazing Network, ICCV 2017",
     paper_params="0.002M",
+    importer=from_official,
     recipe={  # 10 epochs of 27,256 pictures; theirs are 640x480, and 460 is the largest square of ITS's 620x460
         "loss": {"mse": 1.0},
         "optimiser": {"kind": "sgd", "momentum": 0.9, "weight_decay": 1e-4},

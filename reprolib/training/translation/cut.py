@@ -10,7 +10,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprolib.contrast.patchnce import BANK, PATCHES, TAU, MemoryBank, PatchNCE, project, sample_positions
+from reprolib.contrast.memory_bank import BANK, MemoryBank
+from reprolib.contrast.patchnce import PATCHES, TAU, PatchNCELoss, project, sample_positions
 from reprolib.errors import UserError
 from reprolib.models.layers.heads import FEATURES
 from reprolib.models.translation.cut import CUT
@@ -77,7 +78,7 @@ class Method:
         halved = 0.5 if average and lambda_x and lambda_y else 1.0
         self.lambda_x, self.lambda_y = halved * lambda_x, halved * lambda_y
         self.flip, self.patches = flip, patches
-        self.nce = PatchNCE(tau, negatives)
+        self.nce = PatchNCELoss(tau, negatives)
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "generator": adam(learning_rate, networks.generator),
             "heads": adam(learning_rate, networks.heads),

@@ -11,14 +11,13 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from reprolib import models
-from reprolib.runs.code import METHODS
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Experiment, Optimiser
-from reprolib.models.inference import to_uint8, translate
 from reprolib.metrics.distance import PictureSet, distances
-from reprolib.models.layers.winograd import accelerate
+from reprolib.models.inference import to_uint8, translate
+from reprolib.runs.code import METHODS
+from reprolib.runs.run import Experiment, Optimiser
 
 
 class TranslationTask:
@@ -28,7 +27,7 @@ class TranslationTask:
         self.system, self.validation = models.get(experiment.system), validation
         _refuse_other_optimisers(experiment, self.system)
         self.distance, self.fabric = experiment.distance, fabric
-        self.network = accelerate(self.system.build(**experiment.network).to(fabric.device))
+        self.network = self.system.build(**experiment.network).to(fabric.device)
         method: Any = import_module(f"{METHODS}.{self.system.method}")
         options = {**self.system.options, **experiment.method}
         self.method = method.Method(self.network, fabric, experiment.learning_rate, **options)

@@ -1,0 +1,125 @@
+"""profiles/NAME/inputs.yaml: what the stages of a profile read, as digests, for DVC to compare.
+
+The pipeline's first stage writes it each time, in about a second. A stage depends on its own entry, so that a reworded
+message trains nothing, a changed layer trains its system and what reads it, and `git diff` shows which system's code or
+data moved. Data that are not on this machine keep the digest that they were last seen with: their stages, and the
+records in Git, stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reprolib import models
+from reprolib.data.identity import dataset_identity, file_identity, identify
+from reprolib.data.registry import get_dataset, locate
+from reprolib.errors import UserError
+from reprolib.files import read_yaml, write_yaml
+from reprolib.runs.digests import code_digest, measuring_digest, resource_digest, training_digest
+from reprolib.runs.places import profile_folder
+from reprolib.runs.profile import Profile, TaskRun, read_profile
+from reprolib.runs.run import DehazingRun, TranslationRun
+
+Inputs = dict[str, Any]
+
+ABSENT = "absent"
+"""Stands for data that were never seen here."""
+
+LOSS_READS = {"perceptual": "vgg16", "features": "vgg19"}
+"""Terms of a dehazer's loss that compare features."""
+
+WEIGHTS = {"vgg16": Path("weights/vgg16.safetensors")}
+"""Extractors whose file the pipeline makes; VGG19 and Inception come from their libraries, by name."""
+
+
+def write(profile: str, root: Path = Path()) -> Path:
+    """Write the file anew.
+
+    Raises:
+        UserError: no such profile, or a mistake in it.
+    """
+    path = profile_folder(profile, root) / "inputs.yaml"
+    before = read_yaml(path) if path.is_file() else {}
+    write_yaml(path, inputs(read_profile(profile, root), before, root),
+               "Written by the stage `inputs`: what the other stages read, as digests.")
+    return path
+
+
+def inputs(profile: Profile, before: Mapping[str, Any], root: Path = Path()) -> Inputs:
+    """Digests by stage and system; `before` is what the file held, for data that are not here."""
+    seen = {name: _identity(name, before) for name in _all_datasets(profile)}
+    systems = profile.systems
+    return {
+        "data": seen,
+        "train": {s: _training(profile.of_system(s), seen, root) for s in systems},
+        "measure": {s: _measuring(profile.of_system(s), seen, root) for s in systems},
+        "segmenter": {"code": code_digest("reprolib.training.segmentation"),
+                      "data": {d: seen[d] for d in labelled(profile)}},
+        "ledger": {"code": code_digest("reprolib.results.ledger", "reprolib.report.ledger"),
+                   "read": resource_digest("papers/**/*"),
+                   "kept": _files(root, f"profiles/{profile.name}/expected.json", "results/bench/translators_*.json",
+                                  "results/published/records/*.json")},
+        "notebooks": {"code": code_digest("reprolib.report.notebooks", "reprolib.report.figures"),
+                      "kept": _files(root, "results/published/**/*.json", "results/published/**/*.csv")},
+        "summary": {"code": code_digest("reprolib.report.summary")},
+    }
+
+
+def labelled(profile: Profile) -> list[str]:
+    """Datasets of label maps that translators of a profile are measured on; each needs a segmenter."""
+    return sorted({r.measured_on for r in profile.runs.values()
+                   if isinstance(r, TranslationRun) and get_dataset(r.measured_on).label_maps})
+
+
+def reads(run: TaskRun) -> tuple[str, ...]:
+    """Extractors whose weights training or measuring a run reads."""
+    names: set[str] = set()
+    if isinstance(run, DehazingRun):
+        names |= {LOSS_READS[term] for term in run.loss if term in LOSS_READS}
+        names |= {run.contrast.features} if run.contrast else set()
+    else:
+        names.add(run.distance)
+    return tuple(sorted(names))
+
+
+def _training(runs: list[TaskRun], seen: Mapping[str, str], root: Path) -> Inputs:
+    if not models.get(runs[0].system).trained:
+        return {"code": "nothing is trained"}
+    return {"runs": {r.id: r.fingerprint for r in runs}, "code": training_digest(runs[0]),
+            "data": {r.dataset: seen[r.dataset] for r in runs}, "weights": _weights(runs, root)}
+
+
+def _measuring(runs: list[TaskRun], seen: Mapping[str, str], root: Path) -> Inputs:
+    return {"code": {r.id: measuring_digest(r) for r in runs},
+            "data": {r.measured_on: seen[r.measured_on] for r in runs},
+            "weights": _weights([r for r in runs if isinstance(r, TranslationRun)], root)}
+
+
+def _weights(runs: Iterable[TaskRun], root: Path) -> Inputs:
+    names = sorted({name for run in runs for name in reads(run)})
+    return {name: _file(root / WEIGHTS[name]) if name in WEIGHTS else "by its library" for name in names}
+
+
+def _file(path: Path) -> str:
+    return file_identity(path).digest if path.is_file() else ABSENT
+
+
+def _files(root: Path, *patterns: str) -> str:
+    found = sorted({path for pattern in patterns for path in root.glob(pattern) if path.is_file()})
+    return identify((path.relative_to(root).as_posix(), path) for path in found).digest
+
+
+def _all_datasets(profile: Profile) -> list[str]:
+    return sorted({name for run in profile.runs.values() for name in (run.dataset, run.measured_on)})
+
+
+def _identity(name: str, before: Mapping[str, Any]) -> str:
+    """Digest of the manifest and of every file of a dataset that is here."""
+    try:
+        locate(name)
+    except UserError:
+        return str((before.get("data") or {}).get(name, ABSENT))
+    return f"{resource_digest(f'data/manifests/{name}.yaml')}-{dataset_identity(name).digest}"
+
