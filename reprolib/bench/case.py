@@ -17,7 +17,9 @@ from reprolib.contrast.samples import Rate
 from reprolib.errors import UserError, unknown
 from reprolib.models.inference import restore, translate
 from reprolib.models.objective import Contrast
+from reprolib.models.translation.cut import CUTObjective
 from reprolib.runs.environment import cpu_name
+from reprolib.runs.run import DehazingRun, TranslationRun
 
 TASKS = ("train", "evaluate")
 PICTURE = (460, 620)
@@ -45,12 +47,14 @@ class Case:
     accelerator: str = "auto"
 
     @property
-    def experiment(self) -> Experiment:
-        """The settings of a training run that takes such steps."""
-        dehazing = models.get(self.system).task == "dehazing"
-        contrast = Contrast(weight=BETA, rate=self.rate) if dehazing else None
-        return Experiment(name="bench", profile="bench", system=self.system, dataset="random", network=self.network,
-                          contrast=contrast, batch=self.batch, crop=self.crop or 0, precision=self.precision)
+    def run(self) -> DehazingRun | TranslationRun:
+        """A run that takes such steps."""
+        shared: dict[str, Any] = {
+            "name": "bench", "profile": "bench", "system": self.system, "dataset": "random", "batch": self.batch,
+            "network": dict(self.network), "crop": self.crop or 1, "precision": self.precision}
+        if models.get(self.system).task == "translation":
+            return TranslationRun(**shared)
+        return DehazingRun(**shared, contrast=Contrast(weight=BETA, rate=self.rate))
 
 
 SIZES = {("dehazing", "cpu"): (8, 64), ("dehazing", "cuda"): (16, 240),
@@ -101,7 +105,8 @@ def open_way(case: Case, mode: str) -> Way:
     system = models.get(case.system)
     if not system.trained:
         raise UserError(f"'{case.system}' has no network to time", fix="name a system that is trained")
-    if system.task == "translation" and mode == "reference" and case.task == "train" and system.method != "cut":
+    if mode == "reference" and case.task == "train" and system.task == "translation" and \
+            not isinstance(system.objective, CUTObjective):
         raise UserError(f"no plain step of '{case.system}' is written down", fix="name a dehazer, cut or fastcut")
     torch.manual_seed(0)
     # The plain way is float32 whatever the case asks for.
@@ -112,20 +117,22 @@ def open_way(case: Case, mode: str) -> Way:
 
 
 def _training(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], object], nn.Module]:
-    system, e = models.get(case.system), case.experiment
+    system, run = models.get(case.system), case.run
     generator = torch.Generator().manual_seed(0)
     batch = random_batch(case, fabric.device)
     if mode == "ours":
-        task = open_task(e, fabric)
+        task = open_task(run, fabric)
         return (lambda: task.step(fabric, batch, 0, generator)), task.network
     network = plain_network(case).to(fabric.device)
     if system.task == "dehazing":
-        assert e.contrast is not None
-        features = load_features(e.contrast.features, winograd=False).to(fabric.device)
+        assert isinstance(run, DehazingRun) and run.contrast is not None
+        features = load_features(run.contrast.features, winograd=False).to(fabric.device)
         dehazing = PlainDehazing(network, features, Rate.parse(case.rate), BETA)
         return (lambda: dehazing.step(*batch, generator)), network
-    known = {name: value for name, value in system.options.items() if name in ("lambda_x", "lambda_y", "flip")}
-    translation = PlainTranslation(network, **known)  # type: ignore[arg-type]
+    objective = system.objective
+    assert isinstance(objective, CUTObjective)
+    translation = PlainTranslation(network, lambda_x=objective.lambda_x, lambda_y=objective.lambda_y,
+                                   flip=objective.flip)
     return (lambda: translation.step(*batch, generator)), network
 
 
@@ -145,16 +152,16 @@ def _evaluation(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], obj
     return run, network
 
 
-def open_task(e: Experiment, fabric: Fabric) -> Any:
-    """The task of a training run without its data, which no step looks at."""
+def open_task(run: DehazingRun | TranslationRun, fabric: Fabric) -> Any:
+    """The task of a run without its data, which no step looks at."""
     nothing: Any = ()
-    if models.get(e.system).task == "dehazing":
+    if isinstance(run, DehazingRun):
         from reprolib.training.dehazing import DehazingTask
 
-        return DehazingTask(e, fabric, nothing)
+        return DehazingTask(run, fabric, nothing)
     from reprolib.training.translation.task import TranslationTask
 
-    return TranslationTask(e, fabric, nothing)
+    return TranslationTask(run, fabric, nothing)
 
 
 def plain_network(case: Case) -> nn.Module:

@@ -43,6 +43,20 @@ def data_prepare(name: str) -> None:
         print(prepare(name))
 
 
+@app.command("make")
+def data_make(
+    name: Annotated[str, typer.Argument(help="reside-its, reside-its-like or sots-indoor.")],
+    source: Annotated[Path, typer.Option("--from", help="nyu_depth_v2_labeled.mat, or a folder of pictures & depths.")],
+    output: Annotated[Path, typer.Option(help="Folder to write to, or to finish.")],
+    beta: Annotated[float | None, typer.Option(help="Of all hazy pictures of ITS, instead of drawn ones.")] = None,
+    light: Annotated[float | None, typer.Option(help="Airlight A of ITS in [0, 1], instead of drawn ones.")] = None,
+) -> None:
+    """Make RESIDE's indoor pictures again from clear pictures and depths; killed, the same command goes on."""
+    from reprolib.data.make import make
+
+    print(make(name, source, output, beta, light))
+
+
 @app.command("register")
 def data_register(name: str, path: Path) -> None:
     """Check a downloaded dataset and remember where it is."""

@@ -34,8 +34,10 @@ def spread(items: Sequence[T], n: int) -> list[T]:
 
 
 def is_hazier(one_HW3: np.ndarray, other_HW3: np.ndarray) -> bool:
-    """Whether a picture is brighter and flatter (mean and standard deviation of all values) than another one."""
-    return bool(one_HW3.mean() > other_HW3.mean() and one_HW3.std() < other_HW3.std())
+    """Whether a picture is brighter and flatter (mean and standard deviation) than another; some 10,000 pixels tell."""
+    one, other = (image[:: max(1, image.shape[0] // 100), :: max(1, image.shape[1] // 100)]
+                  for image in (one_HW3, other_HW3))
+    return bool(one.mean() > other.mean() and one.std() < other.std())
 
 
 def second_names(files: Sequence[Path]) -> list[tuple[Path, Path]]:

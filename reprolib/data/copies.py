@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -22,7 +23,7 @@ from PIL import Image
 from reprolib.data.identity import KEPT, WORTH_A_BAR, contents
 from reprolib.data.images import read_rgb
 from reprolib.data.paired import PairedFolder
-from reprolib.data.unpaired import Domains
+from reprolib.data.unpaired import Domains, ImageFolder
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.progress import track
@@ -43,6 +44,9 @@ THREADS = 2
 
 SIDE = 32
 """Of the grey pictures that are held against each other."""
+
+
+Pictures = TypeVar("Pictures", PairedFolder, Domains)
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,26 @@ def twins(pictures: PairedFolder | Domains) -> list[Copy]:
     return found
 
 
-def without(train: PairedFolder, found: Iterable[Copy]) -> PairedFolder:
-    """Training pairs less those of which either side is a copy."""
+def without(train: Pictures, found: Iterable[Copy]) -> Pictures:
+    """Training pictures less the copies; of pairs, less those of which either side is a copy.
+
+    Raises:
+        UserError: none are left.
+    """
+    found = list(found)
     gone = {copy.train for copy in found}
-    kept = [(name, hazy, clear) for name, hazy, clear in train.files if not gone & {_absolute(hazy), _absolute(clear)}]
-    return PairedFolder(kept, train.border)
+    if isinstance(train, PairedFolder):
+        pairs = [files for files in train.files if not gone & set(map(_absolute, files[1:]))]
+        kept = [len(pairs)]
+        rest: PairedFolder | Domains = PairedFolder(pairs, train.border)
+    else:
+        a, b = (ImageFolder([path for path in side.files if _absolute(path) not in gone], side.half, side.side)
+                for side in (train.a, train.b))
+        kept, rest = [len(a), len(b)], Domains(a, b, train.aligned)
+    if 0 in kept:
+        raise UserError("nothing is left to train on but copies of test pictures", where=found[0] if found else None,
+                        fix="train on other pictures")
+    return cast(Pictures, rest)
 
 
 def refuse(found: list[Copy], train: str, test: str) -> None:

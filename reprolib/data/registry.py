@@ -16,6 +16,9 @@ from reprolib.files import read_yaml
 REGISTERED = Path(".reprolib/datasets.json")
 """Folders that `reprolib data register` has checked, by dataset."""
 
+SYNTHESISED = "synthesised.json"
+"""In a folder that `reprolib data make` has written: how, and what numbers that come from it must say."""
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -123,8 +123,10 @@ def read_depth(path: Path) -> np.ndarray:
     """An 8-bit depth picture, uint8 HW.
 
     Raises:
-        UserError: no picture, or a coloured one.
+        UserError: no picture, a coloured one, or one that JPEG has changed.
     """
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        raise UserError("a depth picture in JPEG, which is not exact", where=path, fix="give lossless PNG or WebP")
     depth_HW3 = read_rgb(path)
     if (depth_HW3 != depth_HW3[..., :1]).any():
         raise UserError("a depth picture with colours", where=path, fix="give 8-bit grey pictures, lossless")

@@ -19,10 +19,14 @@ from reprolib.data.images import list_images, read_rgb, read_size
 from reprolib.data.labels import share_of_no_colour
 from reprolib.data.paired import PairedFolder, cut_border, find_pairs, find_pictures, number, open_split
 from reprolib.data.registry import REGISTERED, Dataset, get_dataset, locate, registered
+from reprolib.data.scenes import SceneFolder, find_scenes
 from reprolib.data.unpaired import SIDES, Domains, ImageFolder, domain_folder, open_domains, unusable
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.progress import track
+
+SHOWN = 20
+"""Faults that are printed one by one."""
 
 SAMPLE = 20
 """Pairs whose pictures are opened unless all are asked for."""
@@ -38,11 +42,11 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
     """Pictures and pairs found."""
     expected: int = 0
-    """Pairs (or pictures) of the whole dataset."""
+    """Units of the whole dataset."""
     opened: int = 0
     """Pairs (or pictures) that were decoded."""
     unit: str = "pair"
-    """What is counted: 'pair', or 'picture' where there are none."""
+    """What is counted: 'pair', 'picture' where there are none, or 'scene' where haze is still to be drawn."""
     samples: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Splits or folders of which only a part is here: how many, and of how many."""
 
@@ -58,7 +62,9 @@ class Report:
 
     def __str__(self) -> str:
         if self.problems:
-            return "\n  - ".join([f"{self.name} in {self.root}: something is wrong", *self.problems])
+            rest = len(self.problems) - SHOWN
+            shown = self.problems[:SHOWN] + [f"and {count(rest, 'fault')} more"] * (rest > 0)
+            return "\n  - ".join([f"{self.name} in {self.root}: something is wrong", *shown])
         found = f"complete: {count(self.expected, self.unit)}" if self.complete else self.sample
         return f"{self.name} in {self.root}: {found}, {self.opened:,} of them decoded without fault"
 
@@ -86,6 +92,9 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
         _check_domains(dataset, report, full)
         if full and not report.problems:
             _check_copies(dataset, report)
+        return report
+    if dataset.kind == "scenes":
+        _check_scenes(dataset, report, full)
         return report
     report.expected = dataset.pairs or sum(s["pairs"] for s in dataset.splits.values())
     folders = [report.root / split for split in dataset.splits] if dataset.embedded else [report.root]
@@ -122,7 +131,8 @@ def register(name: str, path: Path) -> Report:
         raise UserError(f"'{name}' is made, not downloaded", fix=f"run `reprolib data prepare {name}`")
     report = verify(name, Path(path))
     if report.problems:
-        raise UserError(f"this is not {dataset.title}: {'; '.join(report.problems)}", where=path,
+        shown = "; ".join(report.problems[:3] + ["..."] * (len(report.problems) > 3))
+        raise UserError(f"this is not {dataset.title}: {shown}", where=path,
                         fix=f"expected is {dataset.hint}")
     if not report.complete:
         raise UserError(report.sample, where=path,
@@ -229,31 +239,61 @@ def _tell_copies(found: list[Copy], where: str, report: Report) -> None:
 
 def _check_files(dataset: Dataset, files: list[tuple[str, Path, Path]], report: Report) -> None:
     """Sizes, whether pictures decode, and whether they are a hazy and a clear one; one sentence for each bad pair."""
+    faults: list[str] = []
     same: list[str] = []
-    swapped = 0
+    bad = swapped = 0
     for _, hazy, clear in track(files, f"checking {dataset.name}"):
+        before = len(faults)
         try:
             size = read_size(hazy)
             if dataset.size and size != dataset.size:
-                report.problems.append(f"{hazy.name} is {_words(size)} instead of {_words(dataset.size)}")
+                faults.append(f"{hazy.name} is {_words(size)} instead of {_words(dataset.size)}")
             other = read_size(clear)
             if other not in (size, (size[0] + 2 * dataset.border, size[1] + 2 * dataset.border)):
-                report.problems.append(f"{clear.name} is {_words(other)}, which does not match {hazy.name}, "
-                                       f"{_words(size)}")
+                faults.append(f"{clear.name} is {_words(other)}, which does not match {hazy.name}, {_words(size)}")
             under_haze, truth = read_rgb(hazy), read_rgb(clear)
         except UserError as error:
-            report.problems.append(str(error))
+            faults.append(str(error))
+            bad += 1
             continue
         report.opened += 1
+        bad += len(faults) > before
         if np.array_equal(under_haze, cut_border(truth, under_haze.shape[:2], dataset.border)):
             same.append(f"{hazy.name} and {clear.name}")
         swapped += is_hazier(truth, under_haze)
+    if bad == len(files) > 1:
+        faults = [f"none of {count(len(files), 'pair')} can be used, such as {faults[0]}"]
+    report.problems += faults
     if same:
         pairs = f"{count(len(same), 'pair')} of two equal pictures, no haze between them"
         report.problems.append(f"{pairs}: {', '.join(same[:3])}")
     if swapped > report.opened / 2:
         report.problems.append(f"hazy and clear look swapped: in {swapped:,} of {count(report.opened, 'pair')} the "
                                "clear picture is the brighter and flatter one")
+
+
+def _check_scenes(dataset: Dataset, report: Report, full: bool) -> None:
+    """Clear pictures with depth: names, sizes, and whether both decode. Scenes of no split are left aside."""
+    report.unit, report.expected = "scene", dataset.scenes or 0
+    wanted = {i for split in dataset.splits.values() for i in range(split["ids"][0], split["ids"][1] + 1)}
+    try:
+        files = [f for f in find_scenes(report.root) if number(f[0]) in wanted]
+    except UserError as error:
+        report.problems.append(str(error))
+        return
+    report.counts["scenes"] = len(files)
+    if not files:
+        report.problems.append(f"no pictures of scenes {min(wanted)} to {max(wanted)}")
+    scenes = SceneFolder(files if full else spread(files, SAMPLE), dataset.border)
+    for index, (name, clear, _) in enumerate(track(scenes.files, f"checking {dataset.name}")):
+        try:
+            if dataset.size and (size := read_size(clear)) != dataset.size:
+                report.problems.append(f"{clear.name} is {_words(size)} instead of {_words(dataset.size)}")
+            scenes.read(index)
+        except UserError as error:
+            report.problems.append(f"scene {name}: {error}")
+        else:
+            report.opened += 1
 
 
 def _check_domains(dataset: Dataset, report: Report, full: bool) -> None:

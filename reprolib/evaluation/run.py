@@ -9,7 +9,7 @@ from typing import Any
 
 from reprolib import models
 from reprolib.runs.code import EVALUATION, current_hash
-from reprolib.data.registry import get_dataset
+from reprolib.data.notes import note_of
 from reprolib.evaluation.networks import device
 from reprolib.runs.experiment import Experiment
 from reprolib.runs.provenance import environment
@@ -31,6 +31,7 @@ def common_fields(experiment: Experiment, params_built: int) -> Mapping[str, Any
     """What every record of an experiment holds, whatever was measured."""
     system = models.get(experiment.system)
     trained = system.trained
+    origins = dict.fromkeys([experiment.measured_on, *([experiment.dataset] if trained else [])])
     return {
         "profile": experiment.profile, "experiment": experiment.name, "system": experiment.system,
         "rows": experiment.rows, "dataset": experiment.measured_on, "seed": experiment.seed,
@@ -41,7 +42,7 @@ def common_fields(experiment: Experiment, params_built: int) -> Mapping[str, Any
         "steps": experiment.steps if trained else 0, "batch": experiment.batch if trained else 0,
         "crop": experiment.crop if trained else 0,
         "features": experiment.contrast.features if experiment.contrast and trained else None,
-        "note": "; ".join(filter(None, (experiment.note, get_dataset(experiment.measured_on).note))),
+        "note": "; ".join(filter(None, (experiment.note, *map(note_of, origins)))),
         "code_hash": current_hash(experiment), "environment": environment(str(device())),
     }
 

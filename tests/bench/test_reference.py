@@ -43,7 +43,7 @@ def test_dehazing_step(rate: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case("aecrnet", batch=4, crop=32, network={"width": 8}, rate=rate)
     fabric = Fabric(accelerator="cpu", devices=1)
     batch = random_batch(case)
-    task = open_task(case.experiment, fabric)
+    task = open_task(case.run, fabric)
     nn.init.normal_(task.network.dcn_block.dcn.conv_offset_mask.weight, std=0.1)
     network = plain_network(case)
     network.load_state_dict(task.network.state_dict())

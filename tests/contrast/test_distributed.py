@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from reprolib import distributed
 from reprolib.contrast.distributed import POOLS, draw_rows, pooled
 from reprolib.contrast.samples import Rate, draw
 from reprolib.errors import UserError
@@ -15,10 +16,10 @@ PROCESSES, BATCH = 3, 2
 
 def drawn(rate: str, pool: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Positives, negatives and the generator's last state on each process."""
-    monkeypatch.setattr(parallel, "count", lambda: PROCESSES)
+    monkeypatch.setattr(distributed, "count", lambda: PROCESSES)
     found = []
     for rank in range(PROCESSES):
-        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         generator = torch.Generator().manual_seed(5)
         found.append((*draw_rows(BATCH, Rate.parse(rate), pool, generator), generator.get_state()))
     return found

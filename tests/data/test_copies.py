@@ -76,6 +76,23 @@ def test_nothing_found_is_nothing_refused() -> None:
     refuse([], "a", "b")
 
 
+def test_nothing_but_copies_is_refused(here: Path) -> None:
+    pairs = pairs_of(here / "one", range(1, 3))
+    assert len(copies(pairs, pairs)) == 4 and {c.how for c in copies(pairs, pairs)} == {BYTES}
+    with pytest.raises(UserError, match="nothing is left to train on"):
+        without(pairs, copies(pairs, pairs))
+
+
+def test_a_copy_that_is_in_a_release_itself(shared: Path, here: Path) -> None:
+    """One dog of DRIT's training pictures is a test picture, turned by a degree and saved again."""
+    def dogs(folder: str, name: str) -> Domains:
+        files = ImageFolder([shared / "data" / "cat2dog" / folder / name])
+        return Domains(files, files)
+
+    (found,) = copies(dogs("trainB", "1610.jpg"), dogs("testB", "1450.jpg"))
+    assert found.how == LOOKS
+
+
 def test_a_hazy_picture_that_is_a_copy_counts_too(here: Path) -> None:
     pairs_of(here / "train", range(1, 4))
     test = pairs_of(here / "test", range(6, 9))
@@ -93,7 +110,9 @@ def test_domains_are_compared_whichever_side_a_picture_is_on(here: Path) -> None
     train, test = domains(here / "train", 0), domains(here / "test", 10)
     assert copies(train, test) == []
     shutil.copy(test.b.files[0], train.a.files[1])
-    assert [(c.train, c.test) for c in copies(train, test)] == [(train.a.files[1], test.b.files[0])]
+    found = copies(train, test)
+    assert [(c.train, c.test) for c in found] == [(train.a.files[1], test.b.files[0])]
+    assert without(train, found).a.files == train.a.files[:1] and without(train, found).b.files == train.b.files
 
 
 def test_plain_pictures_are_copies_only_of_themselves(here: Path) -> None:
