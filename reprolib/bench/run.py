@@ -20,7 +20,7 @@ from reprolib.bench.measure import interleaved, peak_memory, ratios
 from reprolib.bench.targets import verdicts
 from reprolib.bench.work import convolution_rate, work_of
 from reprolib.files import write_text
-from reprolib.metrics.cost import Spread, ceilings
+from reprolib.bench.cost import Spread, ceilings
 from reprolib.runs.environment import environment
 
 FOLDER = Path("results/bench")
