@@ -36,7 +36,7 @@ NEUTRAL = (
 )
 """Modules that cannot touch a number (tests/runs/test_digests.py asks each for its reason)."""
 
-TRAINING = {"dehazing": "reprolib.training.dehazing", "translation": "reprolib.training.translation.task"}
+TRAINING = {"dehazing": "reprolib.training.dehazing.task", "translation": "reprolib.training.translation.task"}
 MEASURING = {"dehazing": "reprolib.evaluation.dehazing", "translation": "reprolib.evaluation.translation"}
 """Module of each task."""
 
