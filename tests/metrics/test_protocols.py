@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from reprolib.errors import UserError
 from reprolib.metrics.collapse import is_collapsed
-from reprolib.metrics.quality import PROTOCOLS, measure
+from reprolib.metrics.protocols import PROTOCOLS, measure
 
 
 @pytest.fixture
