@@ -21,6 +21,7 @@ from reprolib.metrics.protocols import DEFAULT
 from reprolib.papers import Cell, Paper, Row, Table
 from reprolib.results.costs import Cost, read_costs
 from reprolib.results.gate import expected_file, key, read_expected
+from reprolib.results.quantity import quantity
 from reprolib.runs.digests import measuring_digest
 from reprolib.runs.places import records_folder
 from reprolib.runs.profile import TaskRun, profiles, read_profile
@@ -31,9 +32,6 @@ Entry = dict[str, Any]
 
 TRAINED, PUBLISHED, COUNTED = "trained here", "authors' weights", "counted"
 """Evidence of a cell; a prior, which has nothing to train, counts as the first."""
-
-UNITS = {"params": "", "sec_per_iter": "s", "memory": "GB"}
-"""Of what is counted or timed, and is no metric of pictures; less is better."""
 
 Digest = Callable[[TaskRun], str]
 
@@ -128,15 +126,10 @@ def _row(paper: Paper, table: Table, row: Row, source: _Source) -> Iterator[Entr
 
 def _blank(paper: Paper, table: Table, row: Row, column: str, metric: str, cell: Cell | None) -> Entry:
     """An entry that says only what the paper does."""
-    if cell:
-        unit, better = cell.unit, cell.better
-    elif metric in UNITS:
-        unit, better = UNITS[metric], "lower"
-    else:
-        unit, better = metrics.get(metric).unit, metrics.get(metric).better
+    kind = cell or quantity(metric)
     return {
         "paper": paper.name, "table": table.name, "row": row.id, "dataset": column, "metric": metric,
-        "unit": unit, "better": better, "paper_value": cell.value if cell else None,
+        "unit": kind.unit, "better": kind.better, "paper_value": cell.value if cell else None,
         "printed": cell.printed if cell else "", "label": row.label, "value": None, "spread": None, "n_seeds": 0,
         "status": "", "why": "", "evidence": None, "record": None, "stand_in": None, "measured": metric, "gap": None,
         "input_value": None,
