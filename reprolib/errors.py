@@ -21,6 +21,10 @@ class UserError(Exception):
         advice = f": {fix}" if fix else ""
         super().__init__(f"{what}{place}{advice}")
 
+    def _render_traceback_(self) -> list[str]:
+        """How a notebook shows it: in one line, as the command line does."""
+        return [str(self)]
+
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that does not exist, with the nearest one that does."""
