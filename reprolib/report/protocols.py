@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from reprolib import papers
+from reprolib.errors import UserError
 from reprolib.evaluation.protocols import ProtocolRow
 from reprolib.files import write_text
 from reprolib.papers import Notebook
@@ -38,6 +39,18 @@ def write(name: str, rows: Iterable[ProtocolRow], profile: str, root: Path = Pat
     folder = results_folder(profile, root) / "tables"
     write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     write_text(folder / f"{name}.md", to_markdown(frame))
+
+
+def read(name: str, profile: str, root: Path = Path()) -> pd.DataFrame:
+    """What `write` wrote.
+
+    Raises:
+        UserError: it was not measured yet.
+    """
+    path = results_folder(profile, root) / "tables" / f"{name}.csv"
+    if not path.is_file():
+        raise UserError("the protocols are not measured yet", where=path, fix="run `dvc repro`")
+    return pd.read_csv(path)
 
 
 def _notebooks() -> list[Notebook]:

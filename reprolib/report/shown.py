@@ -102,21 +102,36 @@ class TestPicture:
     """Whose picture the target is, if it is no truth."""
 
 
-def test_pictures(dataset: str, count: int) -> list[TestPicture]:
+def test_pictures(dataset: str, count: int, folder: Path | None = None) -> list[TestPicture]:
     """Some pictures of a dataset's test split, evenly spread over it; all if there are no more.
+
+    Args:
+        folder: of the dataset, instead of where it is registered.
 
     Raises:
         UserError: it is not on this machine.
     """
     if get_dataset(dataset).task == "dehazing":
-        pairs = open_split(dataset, "test")
+        pairs = open_split(dataset, "test", root=folder)
         return [TestPicture(p.name, p.hazy, p.clear, "") for p in (pairs[i] for i in spread(range(len(pairs)), count))]
-    domains = open_domains(dataset, "test")
+    domains = open_domains(dataset, "test", root=folder)
     return [TestPicture(domains.a.names[i], domains.a[i], domains.b[i % len(domains.b)],
                         domains.b.names[i % len(domains.b)]) for i in spread(range(len(domains.a)), count)]
 
 
 test_pictures.__test__ = False  # type: ignore[attr-defined]
+
+
+def training_log(run: TaskRun, root: Path = Path()) -> pd.DataFrame:
+    """What the training of a run wrote down at each validation.
+
+    Raises:
+        UserError: it was not trained here.
+    """
+    path = Places(run, root).checkpoint / "log.csv"
+    if not path.is_file():
+        raise UserError(f"'{run.id}' is not trained yet", where=path, fix=f"run `reprolib train {run.id}`")
+    return pd.read_csv(path)
 
 
 def made(run: TaskRun, name: str, root: Path = Path()) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""What a step costs, as the bench of translators kept it (results/bench/translators_*.json).
+"""What a step of a profile's translators costs, as the bench kept it.
 
 Measured by hand, on one machine for all systems, since seconds and memory differ from run to run.
 """
@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reprolib.errors import UserError
-
-FOLDER = Path("results/bench")
+from reprolib.runs.places import translator_costs
 
 
 @dataclass(frozen=True)
@@ -28,15 +27,14 @@ class Cost:
     file: str
 
 
-def read_costs(root: Path = Path()) -> dict[str, Cost]:
-    """Costs by system; of several machines' files the one that measured most systems, and then the first by name.
+def read_costs(profile: str, root: Path = Path()) -> dict[str, Cost]:
+    """Costs by system; empty where the profile's were never measured.
 
     Raises:
-        UserError: a file is damaged.
+        UserError: the file is damaged.
     """
-    files = sorted((root / FOLDER).glob("translators_*.json"), key=lambda path: path.name)
-    found = [_read(path, root) for path in files]
-    return max(found, key=len) if found else {}
+    path = translator_costs(profile, root)
+    return _read(path, root) if path.is_file() else {}
 
 
 def _read(path: Path, root: Path) -> dict[str, Cost]:

@@ -78,7 +78,7 @@ class _Source:
     @cached_property
     def costs(self) -> dict[str, Cost]:
         """By system."""
-        return read_costs(self.root)
+        return read_costs(self.profile, self.root)
 
     @cached_property
     def digests(self) -> dict[str, str]:
