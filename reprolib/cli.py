@@ -173,6 +173,7 @@ Output = Annotated[Path, typer.Argument(help="Where the picture, or the folder o
 Form = Annotated[str, typer.Option("--format", help="png, jpg, or keep (the input's own).")]
 Subfolders = Annotated[bool, typer.Option("--subfolders", help="Pictures in subfolders too; their layout is kept.")]
 Alpha = Annotated[bool, typer.Option("--alpha", help="Keep transparency.")]
+Tile = Annotated[int | None, typer.Option(min=0, help="Side of tiles in pixels, 0 for none; by default as needed.")]
 
 
 @app.command()
@@ -185,12 +186,13 @@ def dehaze(
     form: Form = "png",
     subfolders: Subfolders = False,
     alpha: Alpha = False,
+    tile: Tile = None,
 ) -> None:
     """Dehaze a picture or a folder."""
     from reprolib.application import apply
 
-    _tell(apply(source, output, "dehazing", system, weights, profile, form=form, subfolders=subfolders, alpha=alpha),
-          output)
+    _tell(apply(source, output, "dehazing", system, weights, profile, form=form, subfolders=subfolders, alpha=alpha,
+                tile=tile), output)
 
 
 @app.command()
@@ -203,12 +205,13 @@ def translate(
     form: Form = "png",
     subfolders: Subfolders = False,
     alpha: Alpha = False,
+    tile: Tile = None,
 ) -> None:
     """Translate a picture or a folder from the source to the target domain."""
     from reprolib.application import apply
 
     _tell(apply(source, output, "translation", system, weights, profile, form=form, subfolders=subfolders,
-                alpha=alpha), output)
+                alpha=alpha, tile=tile), output)
 
 
 def _tell(outcome: Outcome, output: Path) -> None:
