@@ -17,6 +17,7 @@ Output = Annotated[Path, typer.Argument(help="Where the picture (or the folder o
 Weights = Annotated[Path | None, typer.Option(help="Ours or the published ones; by default the profile's.")]
 Format = Annotated[str, typer.Option("--format", help="png, jpg, or keep for the input's own.")]
 Subfolders = Annotated[bool, typer.Option("--subfolders", help="Also pictures in subfolders, whose layout is kept.")]
+Tile = Annotated[int | None, typer.Option(min=0, help="Side of tiles in pixels, 0 for none; by default as needed.")]
 Alpha = Annotated[bool, typer.Option("--alpha", help="Keep transparency, where the format has it.")]
 
 
@@ -25,10 +26,10 @@ def dehaze(
     source: Input, output: Output,
     system: Annotated[str, typer.Option(help="System name.")] = "aecrnet",
     weights: Weights = None, profile: Profile = MINI, form: Format = "png", subfolders: Subfolders = False,
-    alpha: Alpha = False,
+    alpha: Alpha = False, tile: Tile = None,
 ) -> None:
     """Dehaze a picture or a folder."""
-    _apply(source, output, "dehazing", system, weights, profile, form, subfolders, alpha)
+    _apply(source, output, "dehazing", system, weights, profile, form, subfolders, alpha, tile)
 
 
 @app.command()
@@ -36,17 +37,18 @@ def translate(
     source: Input, output: Output,
     system: Annotated[str, typer.Option(help="System name.")] = "cut",
     weights: Weights = None, profile: Profile = MINI, form: Format = "png", subfolders: Subfolders = False,
-    alpha: Alpha = False,
+    alpha: Alpha = False, tile: Tile = None,
 ) -> None:
     """Translate a picture or a folder from the source to the target domain."""
-    _apply(source, output, "translation", system, weights, profile, form, subfolders, alpha)
+    _apply(source, output, "translation", system, weights, profile, form, subfolders, alpha, tile)
 
 
 def _apply(source: Path, output: Path, task: str, system: str, weights: Path | None, profile: str, form: str,
-           subfolders: bool, alpha: bool) -> None:
+           subfolders: bool, alpha: bool, tile: int | None) -> None:
     from reprolib.evaluation.apply import apply
 
-    outcome = apply(source, output, task, system, weights, profile, form=form, subfolders=subfolders, alpha=alpha)
+    outcome = apply(source, output, task, system, weights, profile, form=form, subfolders=subfolders, alpha=alpha,
+                    tile=tile)
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
     for failure in outcome.failures:

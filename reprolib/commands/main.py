@@ -8,8 +8,8 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-import click
 import typer
+from typer._click import exceptions as errors  # typer brings its own copy of click
 
 from reprolib import runtime
 from reprolib.commands import apply, bench, data, measure, report, results, runs, train, weights
@@ -41,13 +41,13 @@ def main() -> None:
         if processes > 1 and sys.argv[1:2] != ["train"]:
             raise UserError("only `train` runs in several processes", fix="start it without torchrun")
         sys.exit(app(standalone_mode=False) or 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        _end(error.format_message(), 2)
-    except click.ClickException as error:  # an option that does not fit
+    except errors.NoArgsIsHelpError:  # typer has shown the help
+        _end("", 2)
+    except errors.ClickException as error:  # an option that does not fit
         _end(f"{who}: {' '.join(error.format_message().split())}", 2)
     except UserError as error:
         _end(f"{who}: {' '.join(str(error).split())}", 2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, errors.Abort):
         _end(f"{who}: stopped; `--resume` goes on from the last saved state", 130)
     except BrokenPipeError:  # `| head`: who read us has seen enough
         _end("", 0)
