@@ -9,11 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import typer
-from typer._click import exceptions as errors  # typer brings its own copy of click
 
 from reprolib import runtime
 from reprolib.commands import apply, bench, data, measure, report, results, runs, train, weights
 from reprolib.errors import UserError
+
+try:
+    from typer._click import exceptions as errors  # newer versions of typer bring their own copy of click
+except ImportError:
+    from click import exceptions as errors  # type: ignore[no-redef]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Reference reproduction of AECR-Net and CUT: data, training, evaluation, tables, ledger.")

@@ -27,7 +27,7 @@ def restore(network: nn.Module, hazy_HW3: np.ndarray, multiple: int = 1, tile: i
         network: maps B3HW in [0, 1] to B3HW.
         hazy_HW3: uint8 RGB.
         multiple: the network's `System.multiple`; the picture is padded to it and cropped back.
-        tile: side of tiles in pixels, for a network that `reprolib.models.tiling` allows it for; None runs the whole picture.
+        tile: side of tiles in pixels, where `reprolib.models.tiling` allows it; None runs the whole picture.
 
     Returns:
         float32 HW3, nominally in [0, 1], not clamped: clamping belongs to the metric's protocol.

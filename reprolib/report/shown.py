@@ -1,4 +1,4 @@
-"""What notebooks show: a profile's runs by the rows that they stand for, their test pictures, and what became of these."""
+"""What notebooks show: a profile's runs by the rows that they stand for, test pictures, and what became of these."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def find_runs(profile: str, shows: str, column: str, root: Path = Path()) -> dic
         for row in rows_of(table.name).values():
             if shows in (table.name, row.id):
                 of_row = (run for run in runs if row.id in run.rows and run.measured_on == dataset)
-                found |= {row.label: run for run in list(of_row)[:1]}
+                if run := next(of_row, None):
+                    found[row.label] = run
         if found:
             return found
     return {}
