@@ -51,7 +51,7 @@ def main() -> None:
         _end(f"{who}: {' '.join(error.format_message().split())}", 2)
     except UserError as error:
         _end(f"{who}: {' '.join(str(error).split())}", 2)
-    except (KeyboardInterrupt, errors.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _end(f"{who}: stopped; `--resume` goes on from the last saved state", 130)
     except BrokenPipeError:  # `| head`: who read us has seen enough
         _end("", 0)
