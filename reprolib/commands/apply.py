@@ -14,10 +14,10 @@ from reprolib import models
 from reprolib.data.images import WRITTEN, read_photo, survey, write_image
 from reprolib.data.outputs import plan_outputs
 from reprolib.errors import UserError, unknown
-from reprolib.evaluation.networks import CHECKPOINT, device, load_network
-from reprolib.runs.experiment import active_profile, experiments
+from reprolib.evaluation.networks import device, load_network
 from reprolib.models.inference import restore, to_uint8, translate
 from reprolib.progress import track
+from reprolib.runs.status import trained_weights
 
 RUN = {"dehazing": restore, "translation": translate}
 
@@ -38,7 +38,7 @@ class Outcome:
     """What else to tell a person, a line each."""
 
 
-def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str | None = None, *,
+def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str = "mini", *,
           form: str = "png", subfolders: bool = False, alpha: bool = False) -> Outcome:
     """Dehaze or translate a picture into a picture, or a folder of pictures into a folder, of any size.
 
@@ -65,7 +65,7 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
     outcome = Outcome()
     planned = _plan(source, output, form, subfolders, outcome)
     if weights is None and system.trained:
-        weights = trained(name, profile or active_profile())
+        weights = trained_weights(profile, name)
     network = load_network(system, weights).to(device())
     replaced = sum(target.exists() for _, target in planned)
     for path, target in track(planned, f"{task} with {name}"):
@@ -123,17 +123,3 @@ def _noted(notes: list[str]) -> Iterator[None]:
     with warnings.catch_warnings(record=True, action="always") as said:
         yield
     notes += [str(warning.message) for warning in said if warning.category is UserWarning]
-
-
-def trained(name: str, profile: str) -> Path:
-    """The first checkpoint of the profile for a system.
-
-    Raises:
-        UserError: there is none.
-    """
-    for experiment in experiments(profile).values():
-        path = experiment.folder() / CHECKPOINT
-        if experiment.system == name and path.is_file():
-            return path
-    raise UserError(f"no trained {name} in profile '{profile}'", where=f"checkpoints/{profile}",
-                    fix="give --weights FILE, or run `dvc repro`")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reprolib import cli
-from reprolib.application import apply
+from reprolib.commands import main as cli
+from reprolib.commands.apply import apply
 from reprolib.data.images import read_rgb, write_png
 from reprolib.errors import UserError
 
