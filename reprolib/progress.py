@@ -1,6 +1,7 @@
 """One look for every progress bar; bars go to stderr, so that stdout stays clean for --json.
 
-A process that works for another one (`reprolib.runs.concurrent`) sends its progress there, where all lines are drawn together.
+A process that works for another one (`reprolib.runs.concurrent`) sends its progress there, where all lines are drawn
+together.
 """
 
 from __future__ import annotations

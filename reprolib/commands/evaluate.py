@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from reprolib.commands.console import counted, print_result, strict, to_json
-from reprolib.commands.options import Json, Limit, Root, Seed, Weights, refuse
+from reprolib.commands.options import MINI, Json, Limit, Root, Weights, refuse
 from reprolib.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ def evaluate(
     output: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for the pictures.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the scores of published weights as records.")] = False,
     profile: Annotated[str | None, typer.Option(help="Profile whose trained weights are taken: 'mini'.")] = None,
-    seed: Seed = None,
     as_json: Json = False,
 ) -> None:
     """Measure a system on a dataset, or on a part of it, with the profile's weights or any others.
@@ -46,14 +45,14 @@ def evaluate(
     """
     from reprolib import models
     from reprolib.data.registry import get_dataset
-    from reprolib.runs.status import trained_weights
+    from reprolib.evaluation.apply import trained
 
     system = models.get(target)
     get_dataset(dataset)
     if not system.trained:
-        refuse(f"{target}, which has nothing to learn", weights=weights, profile=profile, seed=seed)
+        refuse(f"{target}, which has nothing to learn", weights=weights, profile=profile)
     elif weights is not None:
-        refuse("given weights", profile=profile, seed=seed)
+        refuse("given weights", profile=profile)
     elif keep:
         raise UserError("only scores of given weights are kept", fix="add --weights FILE, or leave --keep out")
     if keep:
@@ -62,7 +61,7 @@ def evaluate(
             raise UserError("only records of dehazers are kept", where=target, fix="leave --keep out")
     network = network_options(target, option or [])
     if weights is None and system.trained:
-        weights = trained_weights(profile or "mini", target, dataset, seed)
+        weights = trained(target, profile or MINI, dataset)
 
     from reprolib.evaluation.evaluate import evaluate as run
 

@@ -10,9 +10,9 @@ from typer.exceptions import TyperException
 
 from reprolib import runtime
 from reprolib.commands import streams
-from reprolib.commands.bench import bench, costs
+from reprolib.commands.apply import dehaze, translate
+from reprolib.commands.bench import bench, bench_translators
 from reprolib.commands.data import app as data
-from reprolib.commands.dehaze import dehaze, translate
 from reprolib.commands.evaluate import evaluate, score
 from reprolib.commands.failures import INTERRUPTED, USER, explain
 from reprolib.commands.lists import datasets, metrics, profiles, systems
@@ -28,7 +28,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Reference reproduction of AECR-Net and CUT: data, training, evaluation, tables, ledger.")
 
 for command in (systems, datasets, metrics, profiles, train, segmenter, measure, verify, evaluate, score, dehaze,
-                translate, ledger, claims, check, calibrate, bench, costs):
+                translate, ledger, claims, check, calibrate, bench,
+                bench_translators):
     app.command()(command)
 for name, group in {"data": data, "weights": weights, "runs": runs, "report": report}.items():
     app.add_typer(group, name=name)

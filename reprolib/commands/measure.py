@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from reprolib.commands.console import show
-from reprolib.commands.options import Jobs, Json, Profile, Seed, Steps, Targets
+from reprolib.commands.options import MINI, Jobs, Json, Profile, Seed, Steps, Targets
 from reprolib.commands.project import require_own_package
 
 
-def measure(targets: Targets, profile: Profile = "mini", seed: Seed = None, jobs: Jobs = None,
+def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, jobs: Jobs = None,
             as_json: Json = False) -> None:
     """Measure runs of a profile: each one's checkpoint on its test pictures; writes pictures and records.
 
@@ -34,7 +34,7 @@ def measure(targets: Targets, profile: Profile = "mini", seed: Seed = None, jobs
 
 def verify(
     target: Annotated[str, typer.Argument(metavar="RUN", help="A run of the profile.")],
-    profile: Profile = "mini",
+    profile: Profile = MINI,
     steps: Steps = None,
 ) -> None:
     """Train a run's first steps again; if its log comes out bit by bit, it counts as made by the present code."""

@@ -16,6 +16,9 @@ from reprolib.errors import UserError
 Precision = Literal["32-true", "bf16-mixed"]
 """As in `reprolib.runs.run`."""
 
+MINI = "mini"
+"""The profile that commands mean if none is named."""
+
 LARGEST = 2**31 - 1
 """Counts beyond this one are slips; libraries in C do not take them."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reprolib.commands.console import counted
-from reprolib.commands.options import LARGEST, Jobs, Profile, Root
+from reprolib.commands.options import LARGEST, MINI, Jobs, Profile, Root
 from reprolib.commands.project import require_own_package
 
 app = typer.Typer(no_args_is_help=True, help="Ledger, tables, notebooks and pages, drawn from records.",
@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Ledger, tables, notebooks and page
 
 
 @app.command("ledger")
-def report_ledger(profile: Profile = "mini") -> None:
+def report_ledger(profile: Profile = MINI) -> None:
     """Write results/PROFILE/ledger.{json,csv,md} and the papers' tables."""
     from reprolib.report.ledger import statuses, write
 
@@ -26,17 +26,19 @@ def report_ledger(profile: Profile = "mini") -> None:
 @app.command("notebooks")
 def report_notebooks(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="By default all.")] = None,
-    profile: Profile = "mini",
+    profile: Profile = MINI,
     jobs: Jobs = None,
 ) -> None:
     """Execute a profile's notebooks, concurrently, into results/PROFILE/notebooks."""
     from reprolib.report.notebooks import write
+    from reprolib.runtime import preload
 
+    preload(["papermill"])
     print(f"{counted(len(write(profile, names or None, jobs=jobs)), 'notebook')} executed")
 
 
 @app.command("summary")
-def report_summary(profile: Profile = "mini") -> None:
+def report_summary(profile: Profile = MINI) -> None:
     """Write results/PROFILE/README.md."""
     from reprolib.report.summary import write
 
@@ -60,7 +62,7 @@ def report_bench() -> None:
 
 
 @app.command("protocols")
-def report_protocols(profile: Profile = "mini") -> None:
+def report_protocols(profile: Profile = MINI) -> None:
     """Measure the same pictures under every protocol, for the notebook that shows them."""
     from reprolib.evaluation.protocols import measure_protocols
     from reprolib.report.protocols import runs_shown, write

@@ -7,18 +7,18 @@ from typing import Annotated
 import typer
 
 from reprolib.commands.console import show
-from reprolib.commands.options import Jobs, Json, Profile
+from reprolib.commands.options import MINI, Jobs, Json, Profile
 from reprolib.commands.project import require_own_package
 
 
-def ledger(profile: Profile = "mini", as_json: Json = False) -> None:
+def ledger(profile: Profile = MINI, as_json: Json = False) -> None:
     """Every cell of the papers' tables: status, paper, ours, why."""
     from reprolib.results.ledger import build
 
     show(build(profile), as_json, ("row", "dataset", "metric", "paper_value", "value", "spread", "status"))
 
 
-def claims(profile: Profile = "mini", as_json: Json = False) -> None:
+def claims(profile: Profile = MINI, as_json: Json = False) -> None:
     """What the papers claim, held against the numbers measured here."""
     from reprolib import papers
     from reprolib.results import claims
@@ -32,7 +32,7 @@ def claims(profile: Profile = "mini", as_json: Json = False) -> None:
     show(rows, as_json, ("claim", "left", "right", "column", "metric", "verdict"))
 
 
-def check(profile: Profile = "mini", as_json: Json = False) -> None:
+def check(profile: Profile = MINI, as_json: Json = False) -> None:
     """The regression gate: exit 1 if any number is missing, not finite or outside its recorded tolerance."""
     from dataclasses import asdict
 
@@ -51,7 +51,7 @@ def check(profile: Profile = "mini", as_json: Json = False) -> None:
 
 
 def calibrate(
-    profile: Profile = "mini",
+    profile: Profile = MINI,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, 0 included.")] = 3,
     add: Annotated[bool, typer.Option("--add", help="Keep what is recorded, and record only what is not.")] = False,
     jobs: Jobs = None,

@@ -53,4 +53,4 @@ def _lenient(stream: TextIO | None) -> TextIO:
     stream.flush()
     raw = Lenient(number, "w", closefd=False)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, errors="replace",
-                            line_buffering=stream.line_buffering, write_through=stream is sys.stderr)
+                            line_buffering=bool(stream.line_buffering), write_through=stream is sys.stderr)

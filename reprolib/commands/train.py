@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from reprolib.commands.options import (
     LARGEST,
+    MINI,
     Accelerator,
     Jobs,
     Precision,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 def train(
     targets: Targets,
     dataset: Annotated[str | None, typer.Option(help="Dataset to train on.")] = None,
-    profile: Profile = "mini",
+    profile: Profile = MINI,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
     seed: Seed = None,
     steps: Steps = None,
@@ -65,7 +66,7 @@ def train(
     from reprolib.training.run import train_system
 
     require_own_package()
-    changes = {"seed": seed, "steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate,
+    changes: dict[str, Any] = {"seed": seed, "steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate,
                "precision": precision, "recipe": recipe}
     chosen = select(profile, targets, dataset, **changes)
     for name in dict.fromkeys(r.system for r in chosen if not models.get(r.system).trained):
@@ -95,7 +96,7 @@ def train(
 
 
 def segmenter(
-    profile: Profile = "mini",
+    profile: Profile = MINI,
     imagenet: Annotated[Path | None, typer.Option(
         exists=True, dir_okay=False, help="The released ImageNet classifier to start from.")] = None,
     accelerator: Accelerator = "auto",

@@ -94,6 +94,11 @@ class Run(BaseModel):
         """All fields as JSON holds them."""
         return self.model_dump(mode="json")
 
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """A run from what `settings` gave, a checkpoint's header for example."""
+        return cls.model_validate_json(json.dumps(dict(settings)))
+
     @property
     def fingerprint(self) -> str:
         """Hash of what determines the training; two runs with the same one do the same computation."""

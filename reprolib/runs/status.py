@@ -1,4 +1,4 @@
-"""How far a run is: not begun, half trained, trained, or trained by code or settings that are not the present ones."""
+"""How far a run is, told from its files alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reprolib.errors import UserError
 from reprolib.models.weights import Header, read_header
 from reprolib.runs.digests import training_digest
 from reprolib.runs.places import Places
-from reprolib.runs.profile import TaskRun, find, read_profile
+from reprolib.runs.profile import TaskRun
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,10 @@ class Status:
     """Of one run."""
 
     run: TaskRun
-    training: str
-    """'none', 'unfinished', 'trained', 'stale', or 'nothing' of a prior."""
+    state: str
+    """'not begun', 'unfinished', 'trained', 'stale', or 'nothing to train' of a prior."""
+    step: int
+    """Steps of the weights that are there."""
     records: str
     """'none', 'measured', or 'stale'."""
     why: str = ""
@@ -36,40 +38,14 @@ def status_of(run: TaskRun, root: Path = Path()) -> Status:
     places = Places(run, root)
     header, why = _header(run, places.weights)
     if not models.get(run.system).trained:
-        training = "nothing"
+        state = "nothing to train"
     elif why:
-        training = "stale"
+        state = "stale"
     elif header is None:
-        training = "unfinished" if places.state.is_file() else "none"
+        state = "unfinished" if places.state.is_file() else "not begun"
     else:
-        training = "trained"
-    return Status(run, training, _records(run, places.records, header), why)
-
-
-def trained_weights(profile: str, system: str, dataset: str | None = None, seed: int | None = None,
-                    root: Path = Path()) -> Path:
-    """Weights of a system that a profile has trained.
-
-    Args:
-        dataset: what the run is measured on or, if no run of the profile is, was trained on; None takes the first run
-            of the profile that has weights.
-
-    Raises:
-        UserError: there are none.
-    """
-    of_system = read_profile(profile, root).of_system(system)
-    runs = [r for r in of_system if dataset in (None, r.measured_on)]
-    if not runs and dataset is not None:
-        runs = [find(profile, system, dataset, root)]
-    if seed is not None:
-        runs = [find(profile, r.id, None, root, seed=seed) if r.own else r.changed(seed=seed) for r in runs]
-    for run in runs:
-        if Places(run, root).weights.is_file():
-            return Places(run, root).weights
-    on = f" for {dataset}" if dataset else ""
-    raise UserError(f"no trained {system}{on} in profile '{profile}'", where=f"checkpoints/{profile}/{system}",
-                    fix=f"give --weights FILE, or run `reprolib train {system}"
-                        f"{f' --dataset {dataset}' if dataset and not of_system else ''} --profile {profile}`")
+        state = "trained"
+    return Status(run, state, header.step if header else 0, _records(run, places.records, header), why)
 
 
 def _header(run: TaskRun, weights: Path) -> tuple[Header | None, str]:
@@ -78,7 +54,7 @@ def _header(run: TaskRun, weights: Path) -> tuple[Header | None, str]:
         return None, ""
     try:
         header = read_header(weights, run.system)
-        made_by = type(run).model_validate_json(json.dumps(dict(header.run)))
+        made_by = type(run).of(header.run)
     except (UserError, ValidationError) as error:
         return None, f"unreadable weights: {' '.join(str(error).split())[:60]}"
     if made_by.fingerprint != run.fingerprint:

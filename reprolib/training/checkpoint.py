@@ -63,7 +63,7 @@ class Origin:
     def matches(self, header: Header) -> bool:
         """Whether weights with this header are what the finished run would give."""
         own = self.header(self.run.steps)
-        return bool(header.run) and type(self.run)(**header.run).fingerprint == self.run.fingerprint and \
+        return bool(header.run) and type(self.run).of(header.run).fingerprint == self.run.fingerprint and \
             (header.step, header.code, dict(header.data)) == (own.step, own.code, dict(own.data))
 
 

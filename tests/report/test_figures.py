@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
-from reprolib.runs.experiment import experiments
 from reprolib.report.catalogue import notebooks
+from reprolib.runs.experiment import experiments
+
 from reprolib.report.figures import comparison_grid, save
 
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from reprolib.errors import UserError
-from reprolib.runs.concurrent import side_by_side
 from reprolib.report.notebooks import execute
+from reprolib.runs.concurrent import side_by_side
 
 BEGIN = """
 import os, time
