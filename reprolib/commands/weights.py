@@ -1,30 +1,32 @@
-"""`reprolib weights`: weights of others that are needed, and where they come from."""
+"""`reprolib weights`: networks that losses and metrics look through, trained by others."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from reprolib.commands.shared import Json, show
+from reprolib.commands.console import show
+from reprolib.commands.options import Json
 from reprolib.errors import unknown
 
-app = typer.Typer(no_args_is_help=True, help="Weights of others: the feature extractor of CR and of distances.")
+app = typer.Typer(no_args_is_help=True, help="Weights of feature extractors.")
 
 
 @app.command("list")
 def weights_list(as_json: Json = False) -> None:
-    """List the weights and whether they are here."""
-    from reprolib.runs.inputs import WEIGHTS
+    """List the extractors whose weights can be fetched, and where they lie."""
+    from reprolib.data.vgg16 import OUT, PACKAGE
 
-    rows = [{"name": name, "file": str(path), "here": path.is_file()} for name, path in WEIGHTS.items()]
-    show(rows, as_json, ("name", "file", "here"))
+    show([{"name": "vgg16", "place": str(OUT), "here": OUT.is_file(), "source": PACKAGE}], as_json,
+         ("name", "place", "here", "source"))
 
 
 @app.command("fetch")
-def weights_fetch(name: str) -> None:
-    """Fetch weights out of the package that carries them."""
+def weights_fetch(name: Annotated[str, typer.Argument(help="A name of `reprolib weights list`.")]) -> None:
+    """Fetch the weights of an extractor out of the package that has them."""
     from reprolib.data.vgg16 import fetch
-    from reprolib.runs.inputs import WEIGHTS
 
-    if name not in WEIGHTS:
-        raise unknown("weights", name, WEIGHTS)
+    if name != "vgg16":
+        raise unknown("weights", name, ["vgg16"])
     print(fetch())

@@ -19,7 +19,7 @@ from reprolib.models.inference import restore, to_uint8, translate
 from reprolib.models.tiling import LARGE, TILE, looks_at_all_pixels
 from reprolib.progress import track
 from reprolib.runs.places import Places
-from reprolib.runs.profile import read_profile
+from reprolib.runs.profile import find, read_profile
 
 RUN = {"dehazing": restore, "translation": translate}
 
@@ -147,10 +147,12 @@ def trained(system: str, profile: str, dataset: str | None = None, root: Path = 
     Raises:
         UserError: there is none.
     """
-    for run in read_profile(profile, root).of_system(system):
-        path = Places(run, root).weights
-        if dataset in (None, run.dataset, run.measured_on) and path.is_file():
-            return path
+    runs = [r for r in read_profile(profile, root).of_system(system) if dataset in (None, r.dataset, r.measured_on)]
+    if not runs and dataset is not None:  # trained by hand
+        runs = [find(profile, system, dataset, root)]
+    for run in runs:
+        if Places(run, root).weights.is_file():
+            return Places(run, root).weights
     on = f" on {dataset}" if dataset else ""
     raise UserError(f"no trained {system}{on} in profile '{profile}'", where=f"checkpoints/{profile}",
                     fix=f"give --weights FILE, or run `reprolib train {system} --profile {profile}`")

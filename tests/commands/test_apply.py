@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from reprolib.application import apply
 
-from reprolib import cli
+from reprolib.commands import main as cli
 from reprolib.data.images import read_rgb, write_png
 from reprolib.errors import UserError
+from reprolib.evaluation.apply import apply
 
 RANDOM = np.random.default_rng(0)
 
