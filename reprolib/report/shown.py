@@ -28,7 +28,7 @@ SCORES = 2
 """How many scores of a picture stand under it: a table's first metrics, which its paper prints."""
 
 
-def enter(root: str | Path | None = None) -> Path:
+def enter(root: str | Path | None = None) -> None:
     """Make the project's folder the current one, wherever a notebook lies or is opened: the nearest with profiles/.
 
     Raises:
@@ -39,7 +39,6 @@ def enter(root: str | Path | None = None) -> Path:
     if found is None:
         raise UserError("not in a reprolib project", where=here, fix="open the notebook from the checkout")
     os.chdir(found)
-    return Path()
 
 
 def table_of(shows: str) -> str:

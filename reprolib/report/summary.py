@@ -54,8 +54,8 @@ def _of_paper(entries: list[Entry], paper: Paper) -> list[str]:
     heads = [head for m in shown for head in (f"{_label(m, chosen)} input", f"{_label(m, chosen)} here (paper)")]
     rows = [(row, place, *(side for m in shown for side in _sides(cells.get(m)))) for (row, place), cells in
             found.items()]
-    return [f"{paper.title} ({paper.venue}):", "",
-            to_markdown(pd.DataFrame(rows, columns=["row", "pictures", *heads]))]
+    frame = pd.DataFrame(rows, columns=["row", "pictures", *heads])
+    return [f"{paper.title} ({paper.venue}):", "", to_markdown(frame.loc[:, (frame != "").any()])]
 
 
 def _label(metric: str, entries: list[Entry]) -> str:
