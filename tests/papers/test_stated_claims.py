@@ -87,7 +87,7 @@ def test_a_paper_may_claim_nothing(tmp_path: Path) -> None:
     ("- {text: x, row: t/b, beats: all, columns: [c], metrics: [psnr]}", "do not bear the claim t/b>t/a@c/psnr"),
     ("- {text: x, row: t/a, beats: all, metrics: [params]}", "do not bear the claim t/a<t/d@-/params"),
     ("- {text: x, row: t/a, beats: all}", "not a claim"),
-    ("- words", "unknown key"),
+    ("- words", "not a claim"),
     ("- 3", "not a claim"),
     ("text: x", "not a list"),
     ("- {text: x, row: t/a, beats: [d], columns: [c], metrics: [psnr]}\n" * 2, "made twice"),
