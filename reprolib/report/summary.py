@@ -15,8 +15,8 @@ from reprolib.results.ledger import Entry
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
 
-APART = (" Most numbers are not comparable with the paper's, and the tables say why (reduced networks, short runs, photos "
-         "that stand in for the benchmarks): the paper's stand beside them for orientation.")
+APART = (" No measured number is comparable with the paper's, and the tables say why (reduced networks, short runs, "
+         "photos that stand in for the benchmarks): the paper's stand beside them for orientation.")
 
 
 def summary(profile: str, root: Path = Path()) -> str:

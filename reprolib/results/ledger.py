@@ -187,7 +187,7 @@ def _reference(record: Record, source: _Source) -> str:
 
 
 def _is_comparable(record: Record, cell: Cell) -> bool:
-    """Whether a number means what the paper's does: the metric, the whole of the real test set, the network, the recipe.
+    """Whether a number means what the paper's does: the metric, the whole real test set, the network, the recipe.
 
     The authors' weights have their recipe, and a prior has none.
     """

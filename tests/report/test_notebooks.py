@@ -1,4 +1,4 @@
-"""A profile's notebooks are those of its runs; they run side by side, one line for a cell that fails, no kernel left."""
+"""A profile's notebooks are those of its runs; they run side by side, a line for a cell that fails, no kernel left."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from invented import invented
 
 from reprolib.errors import UserError
-from reprolib.runs.concurrent import side_by_side
 from reprolib.papers import papers
 from reprolib.report import notebooks, shown
 from reprolib.report.notebooks import execute
+from reprolib.runs.concurrent import side_by_side
 from reprolib.runs.profile import profiles
 
 __all__ = ["invented"]
