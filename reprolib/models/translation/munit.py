@@ -231,7 +231,7 @@ SYSTEM = System(
     objective=MUNITObjective(),
     inference=("gen_a", "gen_b"),
     recipe={  # pictures are resized on their short side, to 256; `load` resizes both, the same for square ones
-        "steps": 1_000_000, "batch": 1, "load": 256, "crop": 256, "learning_rate": 1e-4,
+        "steps": 1_000_000, "batch": 1, "load": 256, "crop": 256, "resample": "bilinear", "learning_rate": 1e-4,
         "schedule": {"kind": "step", "every": 0.1, "factor": 0.5},
     },
 )
