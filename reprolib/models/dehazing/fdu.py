@@ -5,8 +5,9 @@ The authors published no code, so this is a THIRD-PARTY layout: the baseline of 
 not the authors' own. That layout works on [-1, 1]; here the change from and to [0, 1] is inside. It pads pictures to
 multiples of 16, of which the network itself needs 4.
 
-How Dong and Pan trained is not told. The recipe is that of gUNet's baselines, 1,000 "epochs" of 16,384 pictures. A tenth
-of its crops touch the border and its rate changes once an epoch; here crops lie anywhere, and it changes at every step.
+How Dong and Pan trained is not told. The recipe is that of gUNet's baselines: 1,000 "epochs" of 16,384 pictures. A
+tenth of its crops touch the border, and its rate changes once an epoch; here crops lie anywhere, and every step has a
+rate of its own.
 """
 
 from __future__ import annotations

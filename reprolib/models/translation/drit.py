@@ -352,9 +352,10 @@ SYSTEM = System(
     objective=DRITObjective(),
     inference=("translator",),
     recipe={
-        # 1,200 epochs of horse2zebra's 1,334 in batches of 2, the rate falling from the 600th. The authors stop at 500,000
-        # counted iterations where these come first; two of three batches train only the content discriminator and do
-        # not count. Cityscapes stops in epoch 1,009 with a third of the rate left, cats to dogs in 583 with all of it.
+        # 1,200 epochs of horse2zebra's 1,334 in batches of 2, the rate falling from the 600th. The authors' code stops
+        # at 500,000 counted iterations where these come first; two of three batches train only the content
+        # discriminator and do not count. Cityscapes stops so in epoch 1,009 with a third of the rate left, cats to
+        # dogs in 583 with all of it.
         "steps": 800_400, "batch": 2, "load": 256, "crop": 216, "learning_rate": 1e-4,
         "schedule": {"kind": "linear", "start": 0.5},
     },
