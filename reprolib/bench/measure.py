@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import torch
 
 from reprolib.bench.case import Case, open_way
-from reprolib.metrics.cost import Spread, step_cost, timed
+from reprolib.bench.cost import Spread, step_cost, timed
 
 WARMUP = 3
 """Steps before the clock runs: they fill caches, choose algorithms and build optimiser states."""
@@ -37,7 +37,7 @@ def ratios(above: list[float], below: list[float]) -> Spread:
 
 
 def peak_memory(case: Case, mode: str) -> tuple[int, str]:
-    """Bytes, and what was counted in words: see `metrics.cost.step_cost`.
+    """Bytes, and what was counted in words: see `bench.cost.step_cost`.
 
     In a process of its own, because a process does not give back all that an earlier way has taken.
     """

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def is_collapsed(restored_HW3: NDArray) -> bool:
+def is_collapsed(restored_HW3: NDArray[np.floating]) -> bool:
     """True if a network's output, limited to [0, 1], is one colour all over.
 
     'One colour' is a spatial standard deviation under one 8-bit step in every channel. A saturated output (all 0 or

@@ -15,12 +15,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -32,10 +34,10 @@ from reprolib.contrast.features import WEIGHTS, load_features
 from reprolib.data.images import list_images, read_rgb
 from reprolib.errors import UserError, unknown
 from reprolib.files import sha256
+from reprolib.metrics.metric import Score
 from reprolib.models.weights import read_state
 
-Pictures = Sequence[np.ndarray] | Path
-"""Pictures, uint8 RGB HW3 of any sizes, or a folder of them."""
+Picture = NDArray[np.uint8]
 
 TAP = (5, 1)
 """relu5_1, averaged over positions: 512 numbers a picture. Of relu2_1 to relu5_1 it tells horses from zebras best."""
@@ -52,69 +54,38 @@ KID_SUBSET_SIZE = 1000
 KEPT = Path("runs") / "features"
 """Where features of sets that come again are kept, by the library, under the content of pictures and weights."""
 
-EXTRACTORS = {"inception": (INCEPTION, "fid", INCEPTION_SIDE), "vgg16": (VGG16, "fd_vgg16", SIDE)}
-"""Name in torch-fidelity, name of the Frechet distance, side that pictures are resized to."""
+EXTRACTORS = {"inception": (INCEPTION, INCEPTION_SIDE), "vgg16": (VGG16, SIDE)}
+"""Name in torch-fidelity, side that pictures are resized to."""
+
+REMEMBERED = 4
+"""Distances that are remembered, since one computation gives several metrics."""
 
 
-def distances(real: Pictures, fake: Pictures, extractor: str = "inception",
-              weights: Path | None = None, again: bool = False) -> dict[str, Any]:
-    """Frechet and kernel distance between two sets; lower is better. Runs on the CPU; equal sets give equal numbers.
+class PictureSet(Dataset[Tensor]):
+    """Pictures as the library takes them, uint8 3HW; those of a folder are read when asked for.
 
     Args:
-        real: the reference set.
-        fake: the set that is judged.
-        extractor: 'inception' (2048 features of TensorFlow's Inception; the library resizes to 299x299 as TensorFlow
-            1 did) or 'vgg16' (512 features, resized to 128x128 bilinearly with antialiasing; works without a network).
-        weights: of the extractor. By default weights/vgg16.safetensors; and for Inception the library's file in
-            weights/, or else its download.
-        again: the judged set, like the reference set always, will be measured again: keep its features in `KEPT`.
-
-    Returns:
-        'fid' or 'fd_vgg16', symmetric in the sets; 'kid_inception' or 'kid_vgg16', the mean over random subsets, with
-        '..._sd' over them; and how: 'extractor', 'resize' in pixels, 'n_real', 'n_fake', 'kid_subset_size'.
+        pictures: uint8 RGB HW3 of any sizes, or a folder of them.
+        role: what to call the set in an error.
+        kept: the set will be measured again: its features are kept in `KEPT`.
 
     Raises:
-        UserError: unknown extractor, no weights to be had, fewer than two pictures in a set, or unreadable ones.
+        UserError: fewer than two pictures.
     """
-    if extractor not in EXTRACTORS:
-        raise unknown("feature extractor", extractor, EXTRACTORS)
-    registered, name, side = EXTRACTORS[extractor]
-    sets = [_PictureSet(real, "real"), _PictureSet(fake, "fake")]
-    subset = min(KID_SUBSET_SIZE, max(2, min(map(len, sets)) // 2))
-    with _weights_file(extractor, weights) as path:
-        # Sizes may differ. Neighbours in a batch move a picture's features by rounding only.
-        batch = BATCH if all(s.one_size() for s in sets) else 1
-        depends = f"{sha256(Path(path))} {side} {TAP} {batch}"
-        names = {f"input{i}_cache_name": s.name(depends) for i, s in enumerate(sets[: 1 + again], 1)}
-        found = calculate_metrics(
-            input1=sets[0], input2=sets[1], feature_extractor=registered, feature_extractor_weights_path=path,
-            fid=True, kid=True, kid_subsets=KID_SUBSETS, kid_subset_size=subset,
-            batch_size=batch, cuda=False, save_cpu_ram=True, cache=True, verbose=False,
-            cache_root=str(KEPT), **names,
-        )
-    return {
-        name: max(0.0, found["frechet_inception_distance"]),  # rounding can take a zero below
-        f"kid_{extractor}": found["kernel_inception_distance_mean"],
-        f"kid_{extractor}_sd": found["kernel_inception_distance_std"],
-        "extractor": extractor, "resize": side, "n_real": len(sets[0]), "n_fake": len(sets[1]),
-        "kid_subset_size": subset,
-    }
 
-
-class _PictureSet(Dataset[Tensor]):
-    """Pictures as the library takes them, uint8 3HW; those of a folder are read when asked for."""
-
-    def __init__(self, pictures: Pictures, role: str):
-        self.pictures: Sequence[np.ndarray | Path] = list_images(pictures) if isinstance(pictures, Path) else pictures
+    def __init__(self, pictures: Sequence[Picture] | Path, role: str, kept: bool = False):
+        self.pictures: Sequence[Picture | Path] = list_images(pictures) if isinstance(pictures, Path) else pictures
+        self.kept = kept
         if len(self.pictures) < 2:
             raise UserError(f"{len(self.pictures)} {role} pictures have no covariance", fix="give 2 or more")
 
-    def name(self, depends: str) -> str:
-        """Digest of the pictures and of what else their features depend on."""
-        digest = hashlib.sha256(depends.encode())
+    @cached_property
+    def content(self) -> str:
+        """Digest of the pictures."""
+        digest = hashlib.sha256()
         for picture_3HW in (self[index] for index in range(len(self))):
             digest.update(str(tuple(picture_3HW.shape)).encode() + picture_3HW.numpy().tobytes())
-        return digest.hexdigest()[:32]
+        return digest.hexdigest()
 
     def one_size(self) -> bool:
         """Whether all pictures can stand in one batch."""
@@ -128,6 +99,65 @@ class _PictureSet(Dataset[Tensor]):
         picture_HW3 = read_rgb(picture) if isinstance(picture, Path) else picture
         assert picture_HW3.dtype == np.uint8 and picture_HW3.shape[2:] == (3,), (picture_HW3.dtype, picture_HW3.shape)
         return torch.from_numpy(np.array(picture_HW3.transpose(2, 0, 1), order="C"))
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Of two sets of pictures; lower is nearer."""
+
+    frechet: Score
+    """Symmetric in the sets; details: 'resize', the side in pixels that pictures were resized to."""
+    kernel: Score
+    """Mean over random subsets; details: also 'kid_subset_size', and 'sd' over the subsets."""
+
+
+def distances(real: PictureSet, fake: PictureSet, extractor: str = "inception",
+              weights: Path | None = None) -> Distances:
+    """Frechet and kernel distance between two sets. Runs on the CPU; equal sets give equal numbers.
+
+    Args:
+        real: the reference set.
+        fake: the set that is scored.
+        extractor: 'inception' (2048 features of TensorFlow's Inception; the library resizes to 299x299 as TensorFlow
+            1 did) or 'vgg16' (512 features, resized to 128x128 bilinearly with antialiasing; works without a network).
+        weights: of the extractor. By default weights/vgg16.safetensors; and for Inception the library's file in
+            weights/, or else its download.
+
+    Raises:
+        UserError: unknown extractor, no weights to be had, or unreadable ones.
+    """
+    if extractor not in EXTRACTORS:
+        raise unknown("feature extractor", extractor, EXTRACTORS)
+    registered, side = EXTRACTORS[extractor]
+    sets = (real, fake)
+    subset = min(KID_SUBSET_SIZE, max(2, min(map(len, sets)) // 2))
+    with _weights_file(extractor, weights) as path:
+        # Sizes may differ. Neighbours in a batch move a picture's features by rounding only.
+        batch = BATCH if all(s.one_size() for s in sets) else 1
+        depends = f"{sha256(Path(path))} {side} {TAP} {batch}"
+        names = [hashlib.sha256(f"{depends} {s.content}".encode()).hexdigest()[:32] for s in sets]
+        key = (registered, *names)
+        if key not in _remembered:
+            while len(_remembered) >= REMEMBERED:
+                del _remembered[next(iter(_remembered))]
+            kept = {f"input{i}_cache_name": name for i, (s, name) in enumerate(zip(sets, names, strict=True), 1)
+                    if s.kept}
+            _remembered[key] = calculate_metrics(
+                input1=real, input2=fake, feature_extractor=registered, feature_extractor_weights_path=path,
+                fid=True, kid=True, kid_subsets=KID_SUBSETS, kid_subset_size=subset,
+                batch_size=batch, cuda=False, save_cpu_ram=True, cache=True, verbose=False,
+                cache_root=str(KEPT), **kept,
+            )
+    found = _remembered[key]
+    return Distances(
+        # rounding can take a zero below
+        Score(max(0.0, found["frechet_inception_distance"]), {"resize": side}),
+        Score(found["kernel_inception_distance_mean"],
+              {"resize": side, "kid_subset_size": subset, "sd": found["kernel_inception_distance_std"]}),
+    )
+
+
+_remembered: dict[tuple[str, ...], dict[str, float]] = {}
 
 
 class _Pooled:
@@ -148,7 +178,7 @@ def _pooled(weights: Path, _changed: int) -> _Pooled:
     return _Pooled(weights)
 
 
-class PooledVGG16(FeatureExtractorBase):
+class PooledVGG16(FeatureExtractorBase):  # type: ignore[misc]  # the library has no types
     """`_Pooled` in the form that torch-fidelity calls."""
 
     def __init__(self, name: str, features_list: list[str], feature_extractor_weights_path: str, **_: Any):

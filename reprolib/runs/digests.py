@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from reprolib import models
+from reprolib import metrics, models
 from reprolib.models.objective import TranslationObjective
+from reprolib.runs.rows import metrics_of
 from reprolib.runs.run import Run
 
 PACKAGE = Path(__file__).parents[1]
@@ -51,7 +52,8 @@ def training_entries(run: Run) -> list[str]:
 
 def measuring_entries(run: Run) -> list[str]:
     """Dotted modules at which the code of a measurement starts."""
-    return ["reprolib.evaluation.run", MEASURING[models.get(run.system).task], models.module_of(run.system)]
+    measured = [metrics.module_of(name) for name in metrics_of(run)]
+    return [MEASURING[models.get(run.system).task], models.module_of(run.system), *measured]
 
 
 def training_digest(run: Run) -> str:
@@ -59,10 +61,14 @@ def training_digest(run: Run) -> str:
     return code_digest(*training_entries(run)) if models.get(run.system).trained else "nothing"
 
 
-def measuring_digest(run: Run) -> str:
-    """Digest of the code that trains and measures a run."""
-    trained = models.get(run.system).trained
-    return code_digest(*measuring_entries(run), *(training_entries(run) if trained else []))
+def measuring_digest(run: Run, trained_by: str | None = None) -> str:
+    """Digest of the code that trains and measures a run.
+
+    Args:
+        trained_by: digest of the code that trained the checkpoint, if it is not the present one.
+    """
+    training = training_digest(run) if trained_by is None else trained_by
+    return hashlib.sha256(f"{training} {code_digest(*measuring_entries(run))}".encode()).hexdigest()[:16]
 
 
 def code_digest(*entries: str) -> str:

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from reprolib import models, papers
+from reprolib import metrics, models, papers
+from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError, unknown
+from reprolib.metrics.metric import Metric
 from reprolib.models.objective import DehazingObjective
 from reprolib.papers import Row
 from reprolib.runs.run import DehazingRun, Run, TranslationRun
@@ -75,6 +77,34 @@ def full_size_options(run: Run) -> dict[str, Any]:
     for name in run.rows:
         options |= all_rows()[name].settings.get("network", {})
     return options
+
+
+def metrics_of(run: Run) -> list[str]:
+    """Metrics that a run is measured with, in the order of the tables that name them; then those that always are.
+
+    Where a run's features are others than those of a metric that a table names, what stands for it is measured.
+
+    Raises:
+        UserError: a table names a metric that there is none.
+    """
+    wanted = dict.fromkeys(name for _, table in papers.tables() for row in run.rows
+                           if row.partition("/")[0] == table.name for name in table.metrics)
+    fitting = [metric for metric in map(metrics.get, metrics.names()) if _measures(metric, run)]
+    for name in wanted:  # one that there is not is refused here
+        metrics.get(name)
+    named = [metric.name for name in wanted for metric in fitting if name in (metric.name, metric.stands_for)]
+    return list(dict.fromkeys([*named, *(metric.name for metric in fitting if metric.everywhere)]))
+
+
+def _measures(metric: Metric[Any], run: Run) -> bool:
+    """Whether a metric can be taken of what a run makes."""
+    if isinstance(run, DehazingRun):
+        return metric.of == "pictures"
+    if not isinstance(run, TranslationRun):
+        return False
+    if metric.of == "sets":
+        return metric.features in (None, run.distance)
+    return metric.of == "labels" and get_dataset(run.measured_on).label_maps
 
 
 def _is_itself(run: Run) -> bool:

@@ -19,7 +19,7 @@ from reprolib.data.paired_batches import CropBatches
 from reprolib.data.registry import get_dataset
 from reprolib.data.scenes import FixedHaze, open_scenes
 from reprolib.errors import UserError, unknown
-from reprolib.metrics.quality import measure
+from reprolib.metrics.protocols import measure
 from reprolib.models.inference import restore
 from reprolib.runs.run import Experiment
 from reprolib.training.loop import Stateful

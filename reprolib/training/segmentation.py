@@ -24,7 +24,8 @@ from reprolib.data.labels import VOID
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
 from reprolib.runs.experiment import Experiment, Optimiser, Schedule, read_profile
-from reprolib.metrics.segmentation import resize, segmentation_scores, true_labels
+from reprolib.metrics.miou import miou
+from reprolib.metrics.segmentation import confusion_of, resize, true_labels
 from reprolib.models.segmentation.drn import DRND22, MULTIPLE, NAME, import_base
 from reprolib.runs.provenance import code_hash
 from reprolib.training.loop import Progressed, Stateful, Task
@@ -115,7 +116,7 @@ class SegmentationTask:
 
     def validate(self) -> float:
         """Mean IoU in percent over the validation photos."""
-        return segmentation_scores(self.network, self.photos, self.labels)["miou"]
+        return miou(confusion_of(self.network, self.photos, self.labels))
 
     def observe(self) -> dict[str, float]:
         return {}

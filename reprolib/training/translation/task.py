@@ -14,7 +14,7 @@ from reprolib import models
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.errors import UserError
-from reprolib.metrics.distance import distances
+from reprolib.metrics.distance import PictureSet, distances
 from reprolib.models.inference import to_uint8, translate
 from reprolib.runs.code import METHODS
 from reprolib.runs.run import Experiment, Optimiser
@@ -48,8 +48,8 @@ class TranslationTask:
     def validate(self) -> float:
         """Minus the Frechet distance between translated and real pictures of the validation split."""
         fakes = [to_uint8(translate(self.network, picture, self.system.multiple)) for picture in self.validation.a]
-        result = distances(list(self.validation.b), fakes, self.distance)
-        return -next(v for k, v in result.items() if k in ("fid", "fd_vgg16"))
+        real = PictureSet(list(self.validation.b), "real", kept=True)
+        return -distances(real, PictureSet(fakes, "translated"), self.distance).frechet.value
 
     def observe(self) -> dict[str, float]:
         return {}

@@ -1,0 +1,57 @@
+"""Structural similarity, by scikit-image.
+
+Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to structural similarity", IEEE TIP
+2004, with K1 = 0.01 and K2 = 0.03.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reprolib.errors import UserError
+from reprolib.metrics.metric import Metric
+from reprolib.metrics.protocols import GAUSSIAN, Protocol
+
+POOLED_SIDE = 256
+"""gUNet shrinks a picture until its shorter side is about this many pixels."""
+
+
+def ssim(restored_HW3: NDArray[np.float64], clear_HW3: NDArray[np.float64], protocol: Protocol) -> float:
+    """Mean over pixels and channels.
+
+    Raises:
+        UserError: pictures smaller than the window.
+    """
+    from skimage.metrics import structural_similarity
+
+    if protocol.pooled:
+        restored_HW3, clear_HW3 = _pool(restored_HW3), _pool(clear_HW3)
+    window = protocol.window
+    if min(clear_HW3.shape[:2]) < window:
+        raise UserError(
+            f"a picture of {clear_HW3.shape[0]}x{clear_HW3.shape[1]} pixels is smaller than the "
+            f"{window}x{window} window of SSIM", fix=f"give pictures of at least {window} pixels a side")
+    if protocol.padded:
+        # scikit-image averages only where the window fits. Zeros of half a window around both pictures make it fit at
+        # exactly the original pixels, which is a zero-padded convolution of the same size.
+        border = ((window // 2,) * 2, (window // 2,) * 2, (0, 0))
+        restored_HW3, clear_HW3 = np.pad(restored_HW3, border), np.pad(clear_HW3, border)
+    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False} if window == GAUSSIAN else {}
+    return float(structural_similarity(clear_HW3, restored_HW3, data_range=1, channel_axis=-1, **gaussian))
+
+
+def _pool(picture_HW3: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average pooling to int(side / factor) pixels a side, in uneven bins where it does not divide."""
+    import torch
+
+    height, width = picture_HW3.shape[:2]
+    factor = max(1, round(min(height, width) / POOLED_SIDE))
+    picture_3HW = torch.from_numpy(np.ascontiguousarray(picture_HW3.transpose(2, 0, 1)))
+    pooled_3HW = torch.nn.functional.adaptive_avg_pool2d(picture_3HW, (height // factor, width // factor))
+    pooled_HW3: NDArray[np.float64] = pooled_3HW.numpy().transpose(1, 2, 0)
+    return pooled_HW3
+
+
+METRIC = Metric(name="ssim", label="SSIM", better="higher", decimals=4, range=(-1.0, 1.0), everywhere=True,
+                of="pictures", function=ssim, by_protocol=True)
