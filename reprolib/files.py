@@ -33,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_prefix(path.name), delete=False) as stream:
             temporary = Path(stream.name)
             write(stream)
             stream.flush()
@@ -49,6 +49,11 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def _prefix(name: str) -> str:
+    """How the temporary file is called, cut so that its random end fits: a name has 255 bytes at most."""
+    return f".{os.fsencode(name)[:240].decode(errors='ignore')}."
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_atomically(path, lambda stream: stream.write(text.encode()))
@@ -60,18 +65,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: there is no such file, or it is no mapping.
     """
+    content = _yaml(path)
+    if not isinstance(content, dict):
+        raise UserError("not a mapping", where=path, fix="write `key: value` lines")
+    return content
+
+
+def read_yaml_list(path: Path) -> list[Any]:
+    """A list out of a YAML file, as `read_yaml` reads it.
+
+    Raises:
+        UserError: there is no such file, or it is no list.
+    """
+    content = _yaml(path)
+    if not isinstance(content, list):
+        raise UserError("not a list", where=path, fix="begin each entry with `- `")
+    return content
+
+
+def _yaml(path: Path) -> object:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        content: object = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError("no such file", where=path, fix="check the path") from error
     except (YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"not YAML: {reason}", where=path, fix="mend the line that it names") from error
-    if not isinstance(content, dict):
-        raise UserError("not a mapping", where=path, fix="write `key: value` lines")
     return content
 
 

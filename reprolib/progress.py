@@ -5,9 +5,10 @@ A process that works for another one (`reprolib.runs.concurrent`) sends its prog
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import length_hint
 from typing import TypeVar
 
@@ -39,6 +40,12 @@ def report_to(report: Report) -> None:
     """Send the progress of this process to `report` instead of drawing it."""
     global _elsewhere
     _elsewhere = report
+
+
+def say(text: str) -> None:
+    """One line on stderr; a terminal that is gone never ends a run."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class Lines:

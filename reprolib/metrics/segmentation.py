@@ -17,7 +17,7 @@ from torch import nn
 
 from reprolib.data.labels import CLASSES, VOID, decode
 from reprolib.errors import UserError
-from reprolib.models.segmentation.drn import DRND22, NAME
+from reprolib.models.segmentation.drn import DRND22
 from reprolib.models.weights import load_weights, read_header
 
 Picture = NDArray[np.uint8]
@@ -138,7 +138,7 @@ def load_segmenter(weights: Path) -> DRND22:
     """
     if not weights.is_file():
         raise UserError("no trained segmenter", where=weights, fix="run `reprolib train-segmenter DATASET`")
-    segmenter = DRND22(**read_header(weights, NAME).options).eval()
+    segmenter = DRND22(**read_header(weights, "segmenter").options).eval()
     load_weights(segmenter, weights)
     return segmenter
 

@@ -36,7 +36,7 @@ NEUTRAL = (
 )
 """Modules that cannot touch a number (tests/runs/test_digests.py asks each for its reason)."""
 
-TRAINING = {"dehazing": "reprolib.training.dehazing", "translation": "reprolib.training.translation.task"}
+TRAINING = {"dehazing": "reprolib.training.dehazing.task", "translation": "reprolib.training.translation.task"}
 MEASURING = {"dehazing": "reprolib.evaluation.dehazing", "translation": "reprolib.evaluation.translation"}
 """Module of each task."""
 
@@ -108,7 +108,7 @@ def _graph() -> dict[str, tuple[str, ...]]:
     """What each module imports."""
     import grimp
 
-    graph = grimp.build_graph(PACKAGE.name, cache_dir=None)
+    graph = grimp.build_graph(PACKAGE.name, cache_dir=None, exclude_type_checking_imports=True)
     return {name: tuple(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
 
 

@@ -150,6 +150,7 @@ class TranslationRun(Run):
 class SegmenterRun(Run):
     """Training the network that scores label maps."""
 
+    system: str = "segmenter"
     optimiser: Optimiser = Optimiser()
 
 

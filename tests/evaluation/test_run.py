@@ -20,7 +20,7 @@ from reprolib.evaluation.run import measure_run
 from reprolib.metrics.ciede2000 import ciede2000
 from reprolib.models.objective import Contrast
 from reprolib.models.weights import Header, save_weights
-from reprolib.runs.digests import measuring_digest
+from reprolib.runs.digests import measuring_digest, measuring_entries, modules
 from reprolib.runs.places import Places
 from reprolib.runs.rows import metrics_of
 
@@ -182,3 +182,14 @@ def test_one_colour_is_no_number(place: Path, brightness: Callable[..., Any]) ->
         save_weights(models.get("cut").part(network, "generator", "heads").state_dict(), path, header=header)
     assert {(r.status, r.value) for r in measure_run(run)} == {("collapsed", None)}
     json.loads(Path("results/test/records/cut/tiny-cut.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_what_measuring_a_run_depends_on() -> None:
+    """Its own metrics and what they share, and nothing of the other task."""
+    dehazer, segmented = (set(modules(*measuring_entries(run))) for run in (
+        dehazing_run(), translation_run(dataset="cityscapes")))
+    plain = set(modules(*measuring_entries(dehazing_run(rows=()))))
+    assert dehazer - plain == {"reprolib.metrics.ciede2000"}
+    assert not {"reprolib.metrics.distance", "reprolib.metrics.segmentation", "reprolib.data.unpaired"} & dehazer
+    assert {"reprolib.metrics.distance", "reprolib.metrics.segmentation", "reprolib.metrics.miou"} < segmented
+    assert not {"reprolib.metrics.psnr", "reprolib.metrics.protocols"} & segmented

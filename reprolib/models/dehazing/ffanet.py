@@ -86,6 +86,7 @@ SYSTEM = System(
     source="Qin et al., FFA-Net: Feature Fusion Attention Network for Single Image Dehazing, AAAI 2020; layout and key "
     "names of the released code with its default of 20 blocks a group (published weights: 19)",
     paper_params="4.68M",
+    verified_params=4_682_356,  # 20 blocks a group
     recipe={  # the README's command for indoor scenes; a cosine over the steps
         "network": {"blocks": 19},
         "loss": {"l1": 1.0},

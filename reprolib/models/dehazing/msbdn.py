@@ -208,6 +208,7 @@ SYSTEM = System(
     source="Dong et al., Multi-Scale Boosted Dehazing Network with Dense Feature Fusion, CVPR 2020; "
     "layout and key names of the released MSBDN-DFF v1-1",
     paper_params="31.35M",
+    verified_params=31_353_061,  # released v1-1
     multiple=16,
     recipe={  # 100 epochs of 117,000 patches; the rate divided by 10 after 49 and after 99 of them
         "loss": {"mse": 1.0},

@@ -10,12 +10,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprolib.contrast.memory_bank import BANK, MemoryBank
-from reprolib.contrast.patchnce import PATCHES, TAU, PatchNCELoss, project, sample_positions
+from reprolib.contrast.memory_bank import MemoryBank
+from reprolib.contrast.patchnce import PatchNCELoss, project, sample_positions
 from reprolib.errors import UserError
 from reprolib.models.layers.heads import FEATURES
-from reprolib.models.translation.cut import CUT
-from reprolib.training.loop import Stateful
+from reprolib.models.translation.cut import CUT, CUTObjective
+from reprolib.training.checkpoint import Stateful
+from reprolib.training.optimisation import take_step
 from reprolib.training.translation.gan import adam, frozen, judge, least_squares
 
 MOMENTUM = 0.999
@@ -40,7 +41,7 @@ class Teacher(nn.Module):
             mine.lerp_(theirs, 1 - MOMENTUM)
 
 
-class Method:
+class CUTMethod:
     """Discriminator's step, then that of generator and heads on the same fakes (the released code's order).
 
     The loss is L_GAN + lambda_x PatchNCE(G, H, X) + lambda_y PatchNCE(G, H, Y) (slides): (1, 1) in CUT, (10, 0) in
@@ -53,32 +54,20 @@ class Method:
     heads, as in MoCo, so that positives and negatives differ in the picture and not in the age of the weights; both
     terms have a bank of their own, with keys of A and of B; a bank starts empty.
 
-    Args:
-        lambda_x: weight of the contrastive term on A.
-        lambda_y: weight of the one on B, with G(B) instead of G(A): the identity term. 0 leaves it out.
-        average: with an identity term, halve both weights, as the released code does and the slides do not.
-        flip: translate mirrored sources with p = 0.5, and compare features mirrored back (FastCUT).
-        patches: positions in each layer.
-        tau: temperature.
-        negatives: 'internal', 'minibatch', 'external' or 'both', see `contrast.patchnce.patch_nce`.
-        bank: external keys of each layer.
-
     Raises:
         UserError: another kind of negatives, no contrastive term at all; in a step, more patches than a layer has
             positions.
     """
 
-    def __init__(self, networks: CUT, fabric: Fabric, learning_rate: float, *, lambda_x: float = 1.0,
-                 lambda_y: float = 1.0, average: bool = True, flip: bool = False, patches: int = PATCHES,
-                 tau: float = TAU, negatives: str = "internal", bank: int = BANK):
-        if min(lambda_x, lambda_y) < 0 or lambda_x + lambda_y == 0:
-            raise UserError(f"lambda_x {lambda_x} and lambda_y {lambda_y} leave nothing to contrast",
-                            fix="set one above 0 and none below")
+    def __init__(self, networks: CUT, fabric: Fabric, learning_rate: float, objective: CUTObjective):
+        lambda_x, lambda_y = objective.lambda_x, objective.lambda_y
+        if lambda_x + lambda_y == 0:
+            raise UserError("lambda_x 0 and lambda_y 0 leave nothing to contrast", fix="set one above 0")
         self.networks, self.fabric = networks, fabric
-        halved = 0.5 if average and lambda_x and lambda_y else 1.0
+        halved = 0.5 if objective.average and lambda_x and lambda_y else 1.0
         self.lambda_x, self.lambda_y = halved * lambda_x, halved * lambda_y
-        self.flip, self.patches = flip, patches
-        self.nce = PatchNCELoss(tau, negatives)
+        self.flip, self.patches = objective.flip, objective.patches
+        self.nce = PatchNCELoss(objective.tau, objective.negatives)
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "generator": adam(learning_rate, networks.generator),
             "heads": adam(learning_rate, networks.heads),
@@ -87,10 +76,10 @@ class Method:
         self.extras: dict[str, Stateful] = {}
         self.teacher: Teacher | None = None
         self.banks: dict[str, MemoryBank] = {}
-        if negatives in ("external", "both"):
+        if objective.negatives in ("external", "both"):
             self.teacher = Teacher(networks)
             weights = {"x": lambda_x, "y": lambda_y}
-            self.banks = {name: MemoryBank(len(networks.taps), bank, FEATURES, fabric.device)
+            self.banks = {name: MemoryBank(len(networks.taps), objective.bank, FEATURES, fabric.device)
                           for name, weight in weights.items() if weight}
             self.extras = {"teacher": self.teacher, **{f"bank_{name}": b for name, b in self.banks.items()}}
 
@@ -106,7 +95,7 @@ class Method:
         discriminator = judge(self.fabric, n.discriminator, real_b, made[:count])
         self.optimisers["discriminator"].zero_grad()
         self.fabric.backward(discriminator)
-        self.optimisers["discriminator"].step()
+        take_step(self.optimisers["discriminator"])
 
         with frozen(n.discriminator), self.fabric.autocast():
             logits = n.discriminator(made[:count])
@@ -152,4 +141,4 @@ class Method:
             self.optimisers[name].zero_grad()
         self.fabric.backward(loss)
         for name in ("generator", "heads"):
-            self.optimisers[name].step()
+            take_step(self.optimisers[name])

@@ -7,23 +7,18 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
-from reprolib.models.translation.cyclegan import CycleGAN
-from reprolib.training.loop import Stateful
+from reprolib.models.translation.cyclegan import CycleGAN, CycleGANObjective
+from reprolib.training.checkpoint import Stateful
+from reprolib.training.optimisation import take_step
 from reprolib.training.translation.gan import ImagePool, adam, frozen, judge, least_squares
 
 
-class Method:
-    """Generators' step, then discriminators' step on pools of fakes (the released code's order).
+class CycleGANMethod:
+    """Generators' step, then discriminators' step on pools of fakes (the released code's order)."""
 
-    Args:
-        cycle: lambda of equation 3.
-        identity: weight of G_ab(b) = b and G_ba(a) = a, as a share of `cycle`; 0 leaves the term out. The released code
-            has 0.5 by default, the paper only for paintings. CUT's table does not say; its times fit a run with it.
-    """
-
-    def __init__(self, networks: CycleGAN, fabric: Fabric, learning_rate: float, *, cycle: float = 10.0,
-                 identity: float = 0.5):
-        self.networks, self.fabric, self.cycle, self.identity = networks, fabric, cycle, identity
+    def __init__(self, networks: CycleGAN, fabric: Fabric, learning_rate: float, objective: CycleGANObjective):
+        self.networks, self.fabric = networks, fabric
+        self.cycle, self.identity = objective.cycle, objective.identity
         n = networks
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "generators": adam(learning_rate, n.generator_ab, n.generator_ba),
@@ -53,7 +48,7 @@ class Method:
             loss = loss + self.cycle * self.identity * terms["identity"]
         self.optimisers["generators"].zero_grad()
         self.fabric.backward(loss)
-        self.optimisers["generators"].step()
+        take_step(self.optimisers["generators"])
 
         terms["discriminator"] = (
             judge(self.fabric, n.discriminator_a, real_a, self.pool_a.exchange(fake_a, generator))
@@ -61,5 +56,5 @@ class Method:
         )
         self.optimisers["discriminators"].zero_grad()
         self.fabric.backward(terms["discriminator"])
-        self.optimisers["discriminators"].step()
+        take_step(self.optimisers["discriminators"])
         return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from reprolib import distributed
 from reprolib.data.unpaired_batches import UnpairedBatches
-from reprolib.errors import UserError, unknown
-from reprolib.models.translation.distancegan import DistanceGAN
-from reprolib.training.loop import Stateful
+from reprolib.errors import UserError
+from reprolib.models.translation.distancegan import DistanceGAN, DistanceObjective
+from reprolib.training.checkpoint import Stateful
+from reprolib.training.optimisation import take_step
 from reprolib.training.translation.gan import ImagePool, adam, frozen, judge, least_squares
 
 BATCHES = 900
 """Batches at most from which the statistics come, in the released code."""
 
-PAIRS = ("pictures", "halves")
 
 
 @dataclass
@@ -39,28 +39,20 @@ class Statistics:
             setattr(self, name, value)
 
 
-class Method:
+class DistanceMethod:
     """Generators' step, then discriminators' step on pools of fakes, in both directions; no cycle, no identity.
 
     The distance term asks that a distance in A, standardised with A's statistics, equals that of the translations,
     standardised with B's (paper, equations 7 and 9); d is the mean absolute difference.
 
-    Args:
-        pairs: 'pictures' compares all pairs of the batch ('Distance'); 'halves' compares the top and the bottom half
-            of each picture ('SelfDistance').
-        two_sided: also train B to A, as the released code does by default; otherwise those two networks stay as they
-            are. CUT's table does not say.
-
     Raises:
-        UserError: other pairs; in `prepare` and in a step, batches of one picture where pairs are wanted; in `prepare`,
+        UserError: in `prepare` and in a step, batches of one picture where pairs are wanted; in `prepare`,
             no two different distances.
     """
 
-    def __init__(self, networks: DistanceGAN, fabric: Fabric, learning_rate: float, *, pairs: str = "pictures",
-                 two_sided: bool = True):
-        if pairs not in PAIRS:
-            raise unknown("kind of pairs", pairs, PAIRS)
-        self.networks, self.fabric, self.pairs, self.two_sided = networks, fabric, pairs, two_sided
+    def __init__(self, networks: DistanceGAN, fabric: Fabric, learning_rate: float, objective: DistanceObjective):
+        self.networks, self.fabric = networks, fabric
+        self.pairs, self.two_sided = objective.pairs, objective.two_sided
         n = networks
         self.optimisers: dict[str, torch.optim.Optimizer] = {
             "generators": adam(learning_rate, n.generator_ab, n.generator_ba),
@@ -113,7 +105,7 @@ class Method:
         loss = terms["adversarial"] + terms["distance"]
         self.optimisers["generators"].zero_grad()
         self.fabric.backward(loss)
-        self.optimisers["generators"].step()
+        take_step(self.optimisers["generators"])
 
         terms["discriminator"] = torch.stack([
             judge(self.fabric, discriminate, target, pool.exchange(fake, generator))
@@ -121,7 +113,7 @@ class Method:
         ]).sum()
         self.optimisers["discriminators"].zero_grad()
         self.fabric.backward(terms["discriminator"])
-        self.optimisers["discriminators"].step()
+        take_step(self.optimisers["discriminators"])
         return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
 
     def _require_pairs(self, batch: int) -> None:

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from reprolib import distributed
 from reprolib.errors import UserError
 from reprolib.models.layers.style import STYLE
-from reprolib.models.translation.drit import DRIT, Side
-from reprolib.training.loop import Stateful
+from reprolib.models.translation.drit import DRIT, DRITObjective, Side
+from reprolib.training.checkpoint import Stateful
+from reprolib.training.optimisation import take_step
 
 CYCLE, SAME, LATENT, KL = 10.0, 10.0, 10.0, 0.01
 """Weights of cross-cycle, self-reconstruction and latent regression, and of both priors on contents and attributes."""
@@ -60,7 +61,7 @@ class Pictures:
     """The same contents in a second random attribute."""
 
 
-class Method:
+class DRITMethod:
     """Two batches for the content discriminator alone, a third for all networks.
 
     The first half of a batch is translated; the second half serves the second discriminators as real pictures. In the
@@ -78,7 +79,7 @@ class Method:
             each process; in a step, a batch of one picture.
     """
 
-    def __init__(self, networks: DRIT, fabric: Fabric, learning_rate: float):
+    def __init__(self, networks: DRIT, fabric: Fabric, learning_rate: float, objective: DRITObjective):
         distributed.require_one_process("DRIT halves its batches and takes a ratio over them")
         self.networks, self.translator, self.fabric = networks, networks.translator, fabric
         n, t = networks, networks.translator
@@ -178,7 +179,7 @@ class Method:
             loss = torch.stack([entropy(true_logits, 1.0) + entropy(fake, 0.0) for fake in fake_logits]).sum()
             self.optimisers[name].zero_grad()
             self.fabric.backward(loss)
-            self.optimisers[name].step()
+            take_step(self.optimisers[name])
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
@@ -190,7 +191,7 @@ class Method:
         self.optimisers["dis_content"].zero_grad()
         self.fabric.backward(loss)
         nn.utils.clip_grad_norm_(self.networks.dis_content.parameters(), CLIP)
-        self.optimisers["dis_content"].step()
+        take_step(self.optimisers["dis_content"])
         return loss.detach()
 
     def _encoded_terms(self, side: Side, real: Tensor, content: Tensor, fakes: Pictures,
@@ -227,11 +228,11 @@ class Method:
             self.optimisers[name].zero_grad()
         self.fabric.backward(step_1)
         for name in ("content", "attributes", "generator"):
-            self.optimisers[name].step()
+            take_step(self.optimisers[name])
         for parameter, gradient in zip(both, gradients, strict=True):
             parameter.grad = gradient
         for name in ("content", "generator"):
-            self.optimisers[name].step()
+            take_step(self.optimisers[name])
 
 
 def entropy(logits: list[Tensor], target: float) -> Tensor:

@@ -7,37 +7,25 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib.errors import unknown
-from reprolib.models.translation.gcgan import GcGAN
-from reprolib.training.loop import Stateful
+from reprolib.models.translation.gcgan import GcGAN, GcGANObjective
+from reprolib.training.checkpoint import Stateful
+from reprolib.training.optimisation import take_step
 from reprolib.training.translation.gan import ImagePool, adam, frozen, judge, least_squares
 
 CONSISTENCY, IDENTITY = 20.0, 10.0
 """Weight of the geometry-consistency terms, and the factor on the option `identity`, in the released code."""
 
-TRANSFORMS = ("rot90", "vflip")
 
-
-class Method:
+class GcGANMethod:
     """Generators' step, then discriminators' step on pools of fakes, for pictures x and their transforms T(x).
 
     Each translation is the other one's target, with its gradient stopped there: |y - T^-1(y~)| + |y~ - T(y)| with
     y = G(x) and y~ = G~(T(x)) (paper, equation 3, in the released form).
-
-    Args:
-        transform: T is 'rot90', a quarter turn (the released default), or 'vflip', upside down.
-        identity: weight of G(b) = b and G~(T(b)) = T(b), as a share of 10. The authors take 0.5, and 0.3 from labels to
-            photos; 0 leaves the term out.
-
-    Raises:
-        UserError: another transform.
     """
 
-    def __init__(self, networks: GcGAN, fabric: Fabric, learning_rate: float, *, transform: str = "rot90",
-                 identity: float = 0.5):
-        if transform not in TRANSFORMS:
-            raise unknown("transform", transform, TRANSFORMS)
-        self.networks, self.fabric, self.transform, self.identity = networks, fabric, transform, identity
+    def __init__(self, networks: GcGAN, fabric: Fabric, learning_rate: float, objective: GcGANObjective):
+        self.networks, self.fabric = networks, fabric
+        self.transform, self.identity = objective.transform, objective.identity
         n = networks
         second = getattr(n, "generator_transformed", None)
         self.second: nn.Module = n.generator if second is None else second
@@ -68,7 +56,7 @@ class Method:
             loss = loss + IDENTITY * self.identity * terms["identity"]
         self.optimisers["generators"].zero_grad()
         self.fabric.backward(loss)
-        self.optimisers["generators"].step()
+        take_step(self.optimisers["generators"])
 
         terms["discriminator"] = (
             judge(self.fabric, n.discriminator, real_b, self.pool.exchange(fake, generator))
@@ -77,7 +65,7 @@ class Method:
         )
         self.optimisers["discriminators"].zero_grad()
         self.fabric.backward(terms["discriminator"])
-        self.optimisers["discriminators"].step()
+        take_step(self.optimisers["discriminators"])
         return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
 
     def _translate(self, network: nn.Module, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -13,8 +13,8 @@ from torch import nn
 
 from reprolib import distributed
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Experiment
 from reprolib.progress import report_to
+from reprolib.runs.run import Run
 
 PATIENCE = timedelta(hours=1)
 """How long a process waits for the others: validation by process 0 has to fit. torchrun ends all of them once one has
@@ -28,22 +28,19 @@ class Processes(DDPStrategy):
         return module
 
 
-def open_fabric(experiment: Experiment, accelerator: str = "auto") -> Fabric:
+def open_fabric(run: Run, accelerator: str = "auto") -> Fabric:
     """Fabric on one device, or connected with the other processes of torchrun, one device each.
 
     Raises:
-        UserError: a batch that the processes cannot share, unequal nodes, too few devices, or 16-bit floats that need
-            a scaled loss.
+        UserError: a batch that the processes cannot share, unequal nodes, or too few devices.
     """
-    world, precision = distributed.launched(), experiment.precision
+    world, precision = distributed.launched(), run.precision
     if world == 1:
         return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     if world % here:
         raise UserError(f"{here} of {world} processes on this node, another number on others",
                         fix="give --nproc-per-node the same number on all nodes")
-    if precision.startswith("16"):  # whether a step is left out for an overflow would be decided by each process alone
-        raise UserError(f"precision {precision} in several processes", fix="use bf16-mixed or 32-true")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would say that it is there
     strategy = Processes(timeout=PATIENCE)
     try:
@@ -55,5 +52,5 @@ def open_fabric(experiment: Experiment, accelerator: str = "auto") -> Fabric:
     fabric.launch()
     if distributed.rank():
         report_to(lambda *_: None)
-    distributed.rows(experiment.batch)
+    distributed.rows(run.batch)
     return fabric

@@ -1,6 +1,6 @@
 """Terms of a dehazer's loss: each maps one attempt (a batch and what the network makes of it) to a scalar.
 
-`Experiment.loss` weighs them by name (`TERMS`); the contrastive term joins by `Experiment.contrast` instead.
+`DehazingRun.loss` weighs them by name (`TERMS`); the contrastive term joins by `DehazingRun.contrast` instead.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from reprolib import distributed, models
 from reprolib.contrast.features import load_features
 from reprolib.errors import UserError, unknown
-from reprolib.runs.experiment import Experiment
 from reprolib.models.inference import pad_to_multiple
+from reprolib.runs.run import DehazingRun
 
 PATCH = 16
 """Side in pixels of the pictures that DehazeNet is trained on (Cai et al., section IV)."""
@@ -163,34 +163,34 @@ def imitation(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     return sum(distances[1:], distances[0])
 
 
-TERMS: dict[str, Callable[[Experiment], nn.Module]] = {
+TERMS: dict[str, Callable[[DehazingRun], nn.Module]] = {
     "l1": lambda _: Pixel(F.l1_loss),
     "mse": lambda _: Pixel(F.mse_loss),
     "smooth_l1": lambda _: Pixel(F.smooth_l1_loss),
     "perceptual": lambda _: Perceptual(),
     "features": lambda _: Features(),
     "transmission": lambda _: Transmission(),
-    "distillation": lambda experiment: Distillation(experiment.network),
+    "distillation": lambda run: Distillation(run.network),
 }
 
 OWN = {"transmission": "dehazenet", "distillation": "kddn"}
 """Terms that one system only can be trained with."""
 
 
-def build_terms(experiment: Experiment) -> dict[str, nn.Module]:
-    """The terms of an experiment's loss by name.
+def build_terms(run: DehazingRun) -> dict[str, nn.Module]:
+    """The terms of a run's loss by name.
 
     Raises:
         UserError: no term at all, an unknown one, one of another system, or a crop without a whole patch.
     """
-    if not experiment.loss:
-        raise UserError(f"'{experiment.name}' has no loss", fix="give loss, e.g. {l1: 1}")
-    for name in experiment.loss:
+    if not run.loss:
+        raise UserError(f"'{run.name}' has no loss", fix="give loss, e.g. {l1: 1}")
+    for name in run.loss:
         if name not in TERMS:
             raise unknown("term of the loss", name, TERMS)
-        if OWN.get(name, experiment.system) != experiment.system:
-            raise UserError(f"'{experiment.system}' has no {name} to train", fix=f"only {OWN[name]} has; change loss")
-    if "transmission" in experiment.loss and experiment.crop < PATCH:
-        what = f"a crop of {experiment.crop} holds no patch of {PATCH} pixels"
+        if OWN.get(name, run.system) != run.system:
+            raise UserError(f"'{run.system}' has no {name} to train", fix=f"only {OWN[name]} has; change loss")
+    if "transmission" in run.loss and run.crop < PATCH:
+        what = f"a crop of {run.crop} holds no patch of {PATCH} pixels"
         raise UserError(what, fix=f"set crop to {PATCH} or more")
-    return {name: TERMS[name](experiment) for name in experiment.loss}
+    return {name: TERMS[name](run) for name in run.loss}
