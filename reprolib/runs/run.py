@@ -152,6 +152,8 @@ class SegmenterRun(Run):
 
     system: str = "segmenter"
     optimiser: Optimiser = Optimiser()
+    imagenet: str | None = None
+    """File of drn's released classifier, from which the published recipe starts; None starts from noise."""
 
 
 RUNS: Mapping[str, type[DehazingRun] | type[TranslationRun]] = {"dehazing": DehazingRun, "translation": TranslationRun}
