@@ -189,7 +189,7 @@ def train_segmenter(run: SegmenterRun, *, root: Path = Path(), data_root: Path |
     imagenet = imagenet or (root / run.imagenet if run.imagenet else None)
     if imagenet is not None and not imagenet.is_file():
         raise UserError("no ImageNet classifier to start from", where=imagenet,
-                        fix="put drn's released drn_d_22-*.pth there, or take `imagenet` out of the profile's segmenter")
+                        fix="put drn's drn_d_22-*.pth there, or take `imagenet` out of the profile's segmenter")
     data = {f"{run.dataset}/{split}": dataset_identity(run.dataset, split, data_root) for split in ("train", "val")}
     if imagenet is not None:
         data["start"] = file_identity(imagenet)
