@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reprolib.models.layers.normalisation import InstanceNorm2d
 from reprolib.models.system import System
 
 
@@ -55,10 +56,10 @@ class ResBlock(nn.Module):
         smooth = dilation > 1
         self.pre_conv1 = SharedSmoothing(2 * dilation - 1) if smooth else nn.Identity()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
-        self.norm1 = nn.InstanceNorm2d(channels, affine=True)
+        self.norm1 = InstanceNorm2d(channels, affine=True)
         self.pre_conv2 = SharedSmoothing(2 * dilation - 1) if smooth else nn.Identity()
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
-        self.norm2 = nn.InstanceNorm2d(channels, affine=True)
+        self.norm2 = InstanceNorm2d(channels, affine=True)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         y = F.relu(self.norm1(self.conv1(self.pre_conv1(x_BCHW))))
@@ -82,19 +83,19 @@ class GCANet(nn.Module):
         super().__init__()
         self.middle = middle
         self.conv1 = nn.Conv2d(4, width, 3, padding=1, bias=False)
-        self.norm1 = nn.InstanceNorm2d(width, affine=True)
+        self.norm1 = InstanceNorm2d(width, affine=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm2 = nn.InstanceNorm2d(width, affine=True)
+        self.norm2 = InstanceNorm2d(width, affine=True)
         self.conv3 = nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False)
-        self.norm3 = nn.InstanceNorm2d(width, affine=True)
+        self.norm3 = InstanceNorm2d(width, affine=True)
         self.res1, self.res2, self.res3 = (ResBlock(width, dilation=2) for _ in range(3))
         self.res4, self.res5, self.res6 = (ResBlock(width, dilation=4) for _ in range(3))
         self.res7 = ResBlock(width, dilation=1)
         self.gate = nn.Conv2d(3 * width, 3, 3, padding=1)
         self.deconv3 = nn.ConvTranspose2d(width, width, 4, stride=2, padding=1)
-        self.norm4 = nn.InstanceNorm2d(width, affine=True)
+        self.norm4 = InstanceNorm2d(width, affine=True)
         self.deconv2 = nn.Conv2d(width, width, 3, padding=1)
-        self.norm5 = nn.InstanceNorm2d(width, affine=True)
+        self.norm5 = InstanceNorm2d(width, affine=True)
         self.deconv1 = nn.Conv2d(width, 3, 1)
 
     def forward(self, hazy_B3HW: Tensor) -> Tensor:

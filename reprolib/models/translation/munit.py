@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.models.layers.multiscale import MultiScaleDiscriminator
-from reprolib.models.layers.normalisation import LayerNorm, adain
+from reprolib.models.layers.normalisation import InstanceNorm2d, LayerNorm, adain
 from reprolib.models.layers.residual import ConvBlock, ResBlock
 from reprolib.models.layers.style import SMALLEST, STYLE, StyleEncoder, picture_styles, require_size
 from reprolib.models.objective import TranslationObjective
@@ -71,9 +71,9 @@ class ContentEncoder(nn.Module):
         super().__init__()
         w = width
         self.model = nn.Sequential(
-            ConvBlock(3, w, 7, padding=3, norm=nn.InstanceNorm2d(w), activation=nn.ReLU()),
-            ConvBlock(w, 2 * w, 4, 2, 1, norm=nn.InstanceNorm2d(2 * w), activation=nn.ReLU()),
-            ConvBlock(2 * w, 4 * w, 4, 2, 1, norm=nn.InstanceNorm2d(4 * w), activation=nn.ReLU()),
+            ConvBlock(3, w, 7, padding=3, norm=InstanceNorm2d(w), activation=nn.ReLU()),
+            ConvBlock(w, 2 * w, 4, 2, 1, norm=InstanceNorm2d(2 * w), activation=nn.ReLU()),
+            ConvBlock(2 * w, 4 * w, 4, 2, 1, norm=InstanceNorm2d(4 * w), activation=nn.ReLU()),
             Residuals(4 * w),
         )
 
