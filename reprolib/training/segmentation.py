@@ -48,7 +48,8 @@ PUBLISHED: Mapping[str, Any] = {
 }
 """Settings of `SegmenterRun`."""
 
-CHANGEABLE = ("network", "crop", "batch", "steps", "learning_rate", "precision", "validate_every", "save_every", "seed")
+CHANGEABLE = ("network", "crop", "batch", "steps", "learning_rate", "precision", "validate_every", "save_every", "seed",
+              "imagenet")
 """What a profile's `segmenter` may change of them; the rest is the recipe."""
 
 
@@ -178,13 +179,17 @@ def train_segmenter(run: SegmenterRun, *, root: Path = Path(), data_root: Path |
     """Train the segmenter of a dataset of label maps (A) and photos (B); goes on where a killed run stopped.
 
     Args:
-        imagenet: the released ImageNet classifier (drn_d_22-*.pth) to start from, as the published recipe does;
-            without it training starts from noise, and more of it is needed.
+        imagenet: the released ImageNet classifier (drn_d_22-*.pth) to start from, instead of the run's `imagenet`;
+            with neither training starts from noise, and more of it is needed.
 
     Raises:
         UserError: missing data or wrong settings; or several processes, which batch normalisation does not allow.
     """
     distributed.require_one_process("the segmenter has batch normalisation")
+    imagenet = imagenet or (root / run.imagenet if run.imagenet else None)
+    if imagenet is not None and not imagenet.is_file():
+        raise UserError("no ImageNet classifier to start from", where=imagenet,
+                        fix="put drn's drn_d_22-*.pth there, or take `imagenet` out of the profile's segmenter")
     data = {f"{run.dataset}/{split}": dataset_identity(run.dataset, split, data_root) for split in ("train", "val")}
     if imagenet is not None:
         data["start"] = file_identity(imagenet)

@@ -26,7 +26,7 @@ class TranslationTask:
 
     def __init__(self, run: TranslationRun, fabric: Fabric, validation: Domains):
         self.system, self.validation = models.get(run.system), validation
-        self.distance, self.fabric = run.distance, fabric
+        self.distance, self.rounding, self.fabric = run.distance, run.rounding, fabric
         self.network = self.system.build(**run.network).to(fabric.device)
         self.method = build_method(self.network, fabric, run.learning_rate, build_objective(run))
         self.networks: Mapping[str, nn.Module] = {"network": self.network}
@@ -45,7 +45,8 @@ class TranslationTask:
 
     def validate(self) -> float:
         """Minus the Frechet distance between translated and real pictures of the validation split."""
-        fakes = [to_uint8(translate(self.network, picture, self.system.multiple)) for picture in self.validation.a]
+        fakes = [to_uint8(translate(self.network, picture, self.system.multiple), self.rounding)
+                 for picture in self.validation.a]
         real = PictureSet(list(self.validation.b), "real", kept=True)
         return -distances(real, PictureSet(fakes, "translated"), self.distance).frechet.value
 
@@ -67,5 +68,5 @@ def open_run(run: TranslationRun, fabric: Fabric,
     domains = open_domains(run.dataset, "train", root=data_root)
     calm = round(run.schedule.start * run.steps) if run.augment_until_decay else None
     batches = UnpairedBatches(domains, run.load or run.crop, run.crop, run.batch, run.steps, run.seed,
-                              augment=run.augment, calm_from=calm)
+                              augment=run.augment, calm_from=calm, resample=run.resample)
     return TranslationTask(run, fabric, open_domains(run.dataset, "val", root=data_root)), batches
