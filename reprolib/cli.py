@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from reprolib.commands.console import Jobs, Json, Profile, network_options, show
 from reprolib.data import commands as data_commands
 from reprolib.errors import UserError
 from reprolib.report import commands as report_commands
+
+if TYPE_CHECKING:
+    from reprolib.application import Outcome
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Reference reproduction of AECR-Net and CUT: data, training, evaluation, tables, ledger.")
@@ -165,32 +168,59 @@ def evaluate(
     show(result if as_json else [result], as_json, ("system", "n", "psnr", "ssim", "hazy_psnr", "hazy_ssim"))
 
 
+Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a folder of pictures.")]
+Output = Annotated[Path, typer.Argument(help="Where the picture, or the folder of pictures, goes.")]
+Form = Annotated[str, typer.Option("--format", help="png, jpg, or keep (the input's own).")]
+Subfolders = Annotated[bool, typer.Option("--subfolders", help="Pictures in subfolders too; their layout is kept.")]
+Alpha = Annotated[bool, typer.Option("--alpha", help="Keep transparency.")]
+
+
 @app.command()
 def dehaze(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a folder of pictures.")],
-    output: Annotated[Path, typer.Argument(help="Where the PNG (or the folder of PNGs) goes.")],
+    source: Source,
+    output: Output,
     system: Annotated[str, typer.Option(help="System name.")] = "aecrnet",
     weights: Annotated[Path | None, typer.Option(help="Weights; by default the profile's trained ones.")] = None,
     profile: Profile = None,
+    form: Form = "png",
+    subfolders: Subfolders = False,
+    alpha: Alpha = False,
 ) -> None:
     """Dehaze a picture or a folder."""
     from reprolib.commands.apply import apply
 
-    print(f"{apply(source, output, 'dehazing', system, weights, profile)} pictures written to {output}")
+    _tell(apply(source, output, "dehazing", system, weights, profile, form=form, subfolders=subfolders, alpha=alpha),
+          output)
 
 
 @app.command()
 def translate(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a folder of pictures.")],
-    output: Annotated[Path, typer.Argument(help="Where the PNG (or the folder of PNGs) goes.")],
+    source: Source,
+    output: Output,
     system: Annotated[str, typer.Option(help="System name.")] = "cut",
     weights: Annotated[Path | None, typer.Option(help="Weights, ours or published.")] = None,
     profile: Profile = None,
+    form: Form = "png",
+    subfolders: Subfolders = False,
+    alpha: Alpha = False,
 ) -> None:
     """Translate a picture or a folder from the source to the target domain."""
     from reprolib.commands.apply import apply
 
-    print(f"{apply(source, output, 'translation', system, weights, profile)} pictures written to {output}")
+    _tell(apply(source, output, "translation", system, weights, profile, form=form, subfolders=subfolders,
+                alpha=alpha), output)
+
+
+def _tell(outcome: Outcome, output: Path) -> None:
+    """What was written, one line a failure, and exit code 1 if there is any."""
+    for note in outcome.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for failure in outcome.failures:
+        print(f"reprolib: {' '.join(str(failure).split())}", file=sys.stderr)
+    failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
+    print(f"{outcome.written} {'picture' if outcome.written == 1 else 'pictures'} written to {output}{failed}")
+    if outcome.failures:
+        raise typer.Exit(1)
 
 
 @app.command()

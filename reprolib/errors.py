@@ -19,7 +19,12 @@ class UserError(Exception):
         self.what, self.where, self.fix = what, where, fix
         place = f" ({where})" if where is not None else ""
         advice = f": {fix}" if fix else ""
-        super().__init__(f"{what}{place}{advice}")
+        super().__init__(printable(f"{what}{place}{advice}"))
+
+
+def printable(text: str) -> str:
+    """Text in which bytes of a file's name that are no UTF-8 stand as \\udcXX, so that it can be printed anywhere."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

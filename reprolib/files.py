@@ -33,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_prefix(path.name), delete=False) as stream:
             temporary = Path(stream.name)
             write(stream)
             stream.flush()
@@ -47,6 +47,11 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _prefix(name: str) -> str:
+    """How the temporary file is called, cut so that its random end fits: a name has 255 bytes at most."""
+    return f".{os.fsencode(name)[:240].decode(errors='ignore')}."
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,153 +1,180 @@
-"""Pictures in and out: any common format to 8-bit RGB, and PNG back."""
+"""Pictures in and out: any common format to 8-bit RGB, and back; and which files of a folder are pictures."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-import struct
-import warnings
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from natsort import natsorted
+from PIL import Image
 
-from reprolib.errors import UserError
+from reprolib.data import decoding
+from reprolib.errors import UserError, printable
 from reprolib.files import write_atomically
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+_NOT_DECODED = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EPS", "FITS"}
+"""Formats that Pillow recognises, and decodes with another program's help, if at all; FITS holds measurements."""
 
-_DECODING = (OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError, struct.error, zlib.error)
-"""What decoders raise on broken files."""
+_CLUTTER = {"thumbs.db", "desktop.ini"}
+"""Files that Windows leaves in folders of pictures, as macOS leaves hidden ones."""
 
-_BITS_PER_SAMPLE = 258
-"""TIFF tag."""
+_JPEG_QUALITY = 95
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Read a picture as uint8 RGB, HW3.
+    """Read a picture as uint8 RGB, HW3: the numbers of the file, as benchmarks are read.
 
-    Greyscale is repeated in the three channels, palettes are resolved, transparency is dropped (the colours under it
-    are kept, nothing is blended), 16 bits are rounded to 8. EXIF orientation is not applied: the pixels are those of
-    the file, as in the benchmarks, so that a pair stays a pair whatever a camera wrote beside one of the two.
+    The picture stands upright (EXIF orientation is applied). Greyscale is repeated in the three channels, palettes are
+    resolved, transparency is dropped (the colours under it are kept, nothing is blended), 16 bits are rounded to 8.
+    Colour profiles are left out: see `read_photo`. Of a file with several pictures the first is read, with a warning.
 
     Raises:
-        UserError: no such file, no permission, not an image, a truncated one, or one with other values than 8 or 16
+        UserError: no such file, no permission, not an image, a truncated one, or one with other values than 1 to 16
             bits a channel.
     """
-    path = Path(path)
-    with _opened(path) as image:
-        image.load()
-        if image.mode.startswith(("I", "F")):
-            return _from_grey(np.asarray(image), image.mode, path)
-        if _is_deep_colour(image, path):
-            return _to_eight(_read_deep_colour(path, image.format))
-        return np.array(image.convert("RGB"))
+    return decoding.decode(Path(path))
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Width and height of a picture, from its header alone.
+def read_photo(path: Path, alpha: bool = False) -> np.ndarray:
+    """Read anybody's photo as uint8 sRGB, HW3: as `read_rgb`, and the file's colour profile is converted to sRGB.
+
+    Args:
+        alpha: return HW4 where the picture has transparency; 255 is opaque.
 
     Raises:
         UserError: as `read_rgb`.
     """
-    with _opened(Path(path)) as image:
-        return image.size
+    return decoding.decode(Path(path), to_srgb=True, alpha=alpha)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """An open picture; whatever goes wrong with it is told as a UserError."""
-    if not path.is_file():
-        raise UserError("no such picture", where=path, fix="check the path")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # large pictures are welcome, and faults are told below
-            with Image.open(path) as image:
-                yield image
-    except UnidentifiedImageError as error:
-        raise UserError("not a picture", where=path, fix="expected PNG, JPEG, BMP, WebP or TIFF") from error
-    except Image.DecompressionBombError as error:
-        raise UserError("a picture too large to be meant", where=path, fix="cut it into smaller ones") from error
-    except PermissionError as error:
-        raise UserError("no permission to read this picture", where=path, fix="change its permissions") from error
-    except _DECODING as error:
-        raise UserError("a picture that cannot be decoded, most likely truncated", where=path,
-                        fix="copy or download it again") from error
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height of the upright picture, from its header alone.
+
+    Raises:
+        UserError: as `read_rgb`.
+    """
+    return decoding.size(Path(path))
 
 
-def _from_grey(grey_HW: np.ndarray, mode: str, path: Path) -> np.ndarray:
-    """16-bit greyscale; Pillow calls it 'I;16', and some files 'I' (32 bits wide, with 16 in use)."""
-    if mode.startswith("F") or grey_HW.min() < 0 or grey_HW.max() > 65535:
-        raise UserError("a picture with values outside 16 bits", where=path, fix="save it with 8 or 16 bits a channel")
-    return np.repeat(_to_eight(grey_HW)[..., None], 3, axis=2)
-
-
-def _is_deep_colour(image: Image.Image, path: Path) -> bool:
-    """Whether the file has 16 bits a channel, of which Pillow keeps the high byte only without saying so."""
-    if image.format == "PNG":
-        with path.open("rb") as stream:
-            return stream.read(25)[24] == 16  # the bit depth in the header chunk
-    if image.format == "TIFF":
-        return 16 in image.tag_v2.get(_BITS_PER_SAMPLE, ())  # type: ignore[attr-defined]
-    return False
-
-
-def _read_deep_colour(path: Path, kind: str | None) -> np.ndarray:
-    """uint16 HW3 of a 16-bit colour file."""
-    if kind == "PNG":
-        from torchvision.io import ImageReadMode, read_image  # keeps 16 bits; loaded for such files only
-
-        deep_HWC = read_image(str(path), ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
-        if deep_HWC.shape[2] == 2:  # greyscale with transparency
-            deep_HWC = np.repeat(deep_HWC[..., :1], 3, axis=2)
-        return deep_HWC[..., :3]
-    import tifffile  # comes with scikit-image
-
-    return tifffile.imread(path)[..., :3]
-
-
-def _to_eight(deep: np.ndarray) -> np.ndarray:
-    """16 bits to 8, rounded: 65535 is 257 * 255."""
-    return ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def write_png(path: Path, image_HW3: np.ndarray) -> None:
-    """Write uint8 RGB as PNG, atomically; the same pixels give the same bytes.
+def write_png(path: Path, image_HWC: np.ndarray) -> None:
+    """Write uint8 RGB or RGBA as PNG, atomically; the same pixels give the same bytes.
 
     Raises:
         UserError: the disk is full or the place cannot be written.
     """
-    assert image_HW3.dtype == np.uint8 and image_HW3.shape[2:] == (3,), (image_HW3.dtype, image_HW3.shape)
-    write_atomically(Path(path), lambda s: Image.fromarray(image_HW3).save(s, format="PNG", compress_level=1))
+    _write(path, image_HWC, "PNG", compress_level=1)
+
+
+def write_image(path: Path, image_HWC: np.ndarray) -> None:
+    """Write uint8 RGB or RGBA in the format of the name's ending, atomically; JPEG and BMP drop transparency.
+
+    Raises:
+        UserError: an ending that is not in `WRITTEN`, a full disk, or a place that cannot be written.
+    """
+    kind = WRITTEN.get(Path(path).suffix.lower())
+    if kind is None:
+        raise UserError("pictures are not written in this format", where=path,
+                        fix=f"choose an ending of {', '.join(sorted(WRITTEN))}")
+    if kind == "PNG":
+        write_png(path, image_HWC)
+    elif kind in ("JPEG", "BMP"):
+        _write(path, image_HWC[..., :3], kind, quality=_JPEG_QUALITY)
+    else:
+        _write(path, image_HWC, kind, **({"lossless": True} if kind == "WEBP" else {"compression": "tiff_deflate"}))
+
+
+WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".webp": "WEBP",
+           ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
+"""Formats of pictures that are written, by the ending of their names; all but JPEG without loss."""
+
+
+def _write(path: Path, image_HWC: np.ndarray, kind: str, **options: int | str) -> None:
+    assert image_HWC.dtype == np.uint8 and image_HWC.shape[2:] in ((3,), (4,)), (image_HWC.dtype, image_HWC.shape)
+    picture = Image.fromarray(np.ascontiguousarray(image_HWC))
+    write_atomically(Path(path), lambda stream: picture.save(stream, format=kind, **options))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds."""
+
+    pictures: list[Path] = field(default_factory=list)
+    """In natural order (2 before 10)."""
+    left_out: list[Path] = field(default_factory=list)
+    """Files that are no pictures by their names, and folders that were not entered; nothing hidden."""
+
+    def note(self) -> str | None:
+        """One line on what was left out, for people; None if nothing was."""
+        if not self.left_out:
+            return None
+        names = ", ".join(path.name for path in self.left_out[:3]) + (", ..." if len(self.left_out) > 3 else "")
+        many = "1 entry that is no picture" if len(self.left_out) == 1 else f"{len(self.left_out)} that are no pictures"
+        return printable(f"left out: {many} ({names})")
+
+
+def survey(folder: Path, subfolders: bool = False) -> Listing:
+    """Pictures of a folder by their names, and what was left out; hidden files are neither.
+
+    macOS leaves '._1400.png' and '.DS_Store' beside 1400.png.
+
+    Args:
+        subfolders: look into them too; links to folders and hidden ones are not followed.
+
+    Raises:
+        UserError: no such folder, no permission to list it, or no pictures in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError("no such folder", where=folder, fix="check the path")
+    pictures: list[Path] = []
+    left_out: list[Path] = []
+    try:
+        _survey(folder, subfolders, pictures, left_out)
+    except PermissionError as error:
+        raise UserError("no permission to list this folder", where=error.filename,
+                        fix="change its permissions") from error
+    listing = Listing(pictures, left_out)
+    if not pictures:
+        note = listing.note()
+        raise UserError("no pictures here" + (f"; {note}" if note else ""), where=folder,
+                        fix="expected files ending in .png, .jpg or as another format that Pillow reads")
+    return listing
+
+
+def _survey(folder: Path, subfolders: bool, pictures: list[Path], left_out: list[Path]) -> None:
+    with os.scandir(folder) as found:
+        entries = [e for e in found if not e.name.startswith(".") and e.name.lower() not in _CLUTTER]
+    # Names that differ in leading zeros only are equal to natsort: sorted before, their order is the same everywhere.
+    for entry in natsorted(sorted(entries, key=lambda e: e.name), key=lambda e: e.name):
+        path = folder / entry.name
+        if entry.is_dir() and subfolders and not entry.is_symlink():
+            _survey(path, subfolders, pictures, left_out)
+        elif not entry.is_dir() and path.suffix.lower() in suffixes():
+            pictures.append(path)
+        else:
+            left_out.append(path)
 
 
 def list_images(folder: Path) -> list[Path]:
     """Pictures of a folder in natural order (2 before 10).
 
     Raises:
-        UserError: no such folder, or none in it.
+        UserError: as `survey`, which also says what it leaves out.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError("no such folder", where=folder, fix="check the path")
-    found = sorted((p for p in folder.iterdir() if _is_named_like_a_picture(p)), key=natural)
-    if not found:
-        raise UserError("no pictures here", where=folder, fix=f"expected files ending in {', '.join(sorted(SUFFIXES))}")
-    return found
+    return survey(folder).pictures
 
 
-def _is_named_like_a_picture(path: Path) -> bool:
-    """Hidden files are not meant: macOS leaves '._1400.png' beside 1400.png."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key that orders numbers by value, and before letters."""
-    parts = [part for part in re.split(r"(\d+)", path.name) if part]
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+@cache
+def suffixes() -> frozenset[str]:
+    """Endings, in lower case, of the picture formats that Pillow decodes by itself."""
+    Image.init()
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items()
+                     if kind in Image.OPEN and kind not in _NOT_DECODED)
 
 
 def pixel_hash(named: Iterable[tuple[str, np.ndarray]]) -> str:
@@ -157,6 +184,6 @@ def pixel_hash(named: Iterable[tuple[str, np.ndarray]]) -> str:
     """
     digest = hashlib.sha256()
     for name, array in named:
-        digest.update(f"{name} {array.shape} {array.dtype}\n".encode())
+        digest.update(f"{name} {array.shape} {array.dtype}\n".encode(errors="surrogateescape"))
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]

@@ -73,7 +73,7 @@ def choose_pictures(dataset: str, limit: int, data_root: Path | None = None) -> 
 def measure_variants(dataset: str, pairs: Sequence[Pair], variants: Iterable[Variant] = VARIANTS) -> pd.DataFrame:
     """Mean PSNR in dB and SSIM of each variant over pairs of a dataset.
 
-    Soft matting takes the better part of a minute a picture.
+    Soft matting takes some seconds a picture.
     """
     rows = []
     for variant in track(list(variants), "variants of DCP"):

@@ -1,4 +1,7 @@
-"""Guided filter (He et al., ECCV 2010): smooth a map so that its edges follow a picture's."""
+"""Guided filter (He et al., ECCV 2010): smooth a map so that its edges follow a picture's.
+
+Not kornia's or OpenCV's: DCP's recorded results depend on the last bits, and on float64 sums.
+"""
 
 from __future__ import annotations
 
