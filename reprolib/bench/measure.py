@@ -37,7 +37,7 @@ def ratios(above: list[float], below: list[float]) -> Spread:
 
 
 def peak_memory(case: Case, mode: str) -> tuple[int, str]:
-    """Bytes, and what was counted in words: see `metrics.cost.step_cost`.
+    """Bytes, and what was counted in words: see `bench.cost.step_cost`.
 
     In a process of its own, because a process does not give back all that an earlier way has taken.
     """

@@ -16,11 +16,11 @@ from torch.nn import functional as F
 import reprolib
 from reprolib import models
 from reprolib.bench.case import PICTURE, Case, Way, open_way, random_batch
+from reprolib.bench.cost import Spread, ceilings
 from reprolib.bench.measure import interleaved, peak_memory, ratios
 from reprolib.bench.targets import verdicts
 from reprolib.bench.work import convolution_rate, work_of
 from reprolib.files import write_text
-from reprolib.bench.cost import Spread, ceilings
 from reprolib.runs.environment import environment
 
 FOLDER = Path("results/bench")

@@ -1,67 +1,97 @@
-"""What a step of each translator costs, all in one run, so that their ratios hold whatever the machine."""
+"""What a step of each translator costs, all measured in one go, so that their ratios hold whatever the machine.
+
+Run by hand and kept in Git: durations have no place in a pipeline that is to give the same files again.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
-from reprolib import models
-from reprolib.runs.experiment import Experiment, experiments, read_profile
-from reprolib.files import write_text
+from reprolib import papers
 from reprolib.bench.cost import step_cost
-from reprolib.results.ledger import costs_file
+from reprolib.errors import UserError
+from reprolib.files import write_text
 from reprolib.progress import track
-from reprolib.runs.provenance import environment
+from reprolib.runs.environment import environment
+from reprolib.runs.places import translator_costs
+from reprolib.runs.profile import read_profile
+from reprolib.runs.run import TranslationRun
 from reprolib.training.translation.task import open_run
 
-REFERENCE = "cyclegan"
-"""The system that ratios are taken to, as machines differ from the paper's GTX 1080 Ti."""
+
+@dataclass(frozen=True)
+class StepCost:
+    """Of one translator."""
+
+    system: str
+    sec_per_iter: float
+    """Seconds of a step divided by its batch, which is 2 for methods that need pairs of pictures, as their authors
+    print it."""
+    iqr: float
+    """Seconds between the quartiles of `sec_per_iter`."""
+    memory: float
+    """GiB."""
+    memory_kind: str
+    batch: int
+    repeats: int
 
 
-def write_costs(profile: str, root: Path = Path(), accelerator: str = "auto") -> None:
-    """results/<profile>/cost/translation.json: seconds and GB of a step of every translator of the profile.
+def write_costs(profile: str, crop: int = 128, warmup: int = 1, repeats: int = 4, root: Path = Path(),
+                accelerator: str = "auto") -> Path:
+    """Time a step of every translator of a profile that stands in a table with costs.
 
-    The step is a whole optimisation step (of DRIT three) at the profile's `cost.crop`, data loading excluded. Its time
-    is divided by the batch, which is 2 for the methods that need pairs of pictures (as their authors print it).
+    The step is what the authors count as one (DRIT takes three optimisation steps in it), data loading excluded.
+
+    Args:
+        crop: side of the pictures.
+        warmup: steps before the first timed one.
+        repeats: timed steps.
+
+    Returns:
+        The file that was written: conditions and a `StepCost` a system, with ratios to the first printed system.
+
+    Raises:
+        UserError: the profile has no such runs, or their data are not here.
     """
-    settings = read_profile(profile, root)["cost"]
-    runs: dict[str, Experiment] = {}
-    for e in experiments(profile, root).values():
-        if models.get(e.system).task == "translation" and f"cut/{e.system}" in e.rows:
-            runs.setdefault(e.system, e)
-    rows = [_measure(e, settings, accelerator) for e in track(list(runs.values()), "timing a step of each translator")]
-    reference = next(row for row in rows if row["system"] == REFERENCE)
-    for row in rows:
-        row |= {f"{key}_ratio": round(row[key] / reference[key], 3) for key in ("sec_per_iter", "memory")}
-    network = ", ".join(sorted({f"{k} {v}" for e in runs.values() for k, v in e.network.items()})) or "full size"
+    runs: dict[str, TranslationRun] = {}
+    order = {row.id: row.system for _, table in papers.tables() if table.costs for row in table.rows.values()}
+    for run in read_profile(profile, root).runs.values():
+        if isinstance(run, TranslationRun) and any(row in order for row in run.rows):
+            runs.setdefault(run.system, run)
+    if not runs:
+        raise UserError(f"profile '{profile}' has no runs for a table with costs", fix="choose another profile")
+    costs = [_measure(run, crop, warmup, repeats, accelerator)
+             for run in track(list(runs.values()), "timing a step of each translator")]
+    reference = next(cost for system in order.values() for cost in costs if cost.system == system)
+    rows = [{**asdict(cost), "sec_per_iter_ratio": round(cost.sec_per_iter / reference.sec_per_iter, 3),
+             "memory_ratio": round(cost.memory / reference.memory, 3)} for cost in costs]
+    network = ", ".join(sorted({f"{k} {v}" for run in runs.values() for k, v in run.network.items()})) or "full size"
     place = environment(str(Fabric(accelerator=accelerator, devices=1).device))
     device = place["device"] if place["device"] != "cpu" else f"{place['cpu']}, {place['threads']} threads"
-    content = {"conditions": f"{device}; networks: {network}; pictures of {settings['crop']}x{settings['crop']}; "
-                             f"memory is {rows[0]['memory_kind']}",
-               "environment": place, "systems": rows}
-    write_text(costs_file(profile, root), json.dumps(content, indent=1, sort_keys=True) + "\n")
+    content = {"conditions": f"{device}; networks: {network}; pictures of {crop}x{crop}; memory is "
+                             f"{costs[0].memory_kind}", "environment": place, "systems": rows}
+    path = translator_costs(profile, root)
+    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    return path
 
 
-def _measure(e: Experiment, settings: dict[str, Any], accelerator: str) -> dict[str, Any]:
-    e = replace(e, crop=settings["crop"], load=None)
-    torch.manual_seed(e.seed)
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=e.precision)  # type: ignore[arg-type]
-    task, batches = open_run(e, fabric)
+def _measure(run: TranslationRun, crop: int, warmup: int, repeats: int, accelerator: str) -> StepCost:
+    torch.manual_seed(run.seed)
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=run.precision)
+    task, batches = open_run(run.changed(crop=crop, load=None), fabric)
     task.begin(batches)
     batch = fabric.to_device(batches[0])
     generator = torch.Generator().manual_seed(0)
 
     def iteration() -> None:
-        """What the authors count as one."""
         for _ in range(getattr(task.method, "steps_each", 1)):
             task.step(fabric, batch, 0, generator)
 
-    cost = step_cost(iteration, fabric.device, settings["warmup"], settings["repeats"])
-    return {"system": e.system, "sec_per_iter": round(cost["seconds"] / e.batch, 4),
-            "iqr": round(cost["iqr"] / e.batch, 4), "memory": round(cost["peak_memory"] / 2**30, 4),
-            "memory_kind": cost["memory_kind"], "batch": e.batch, "repeats": cost["repeats"]}
+    cost = step_cost(iteration, fabric.device, warmup, repeats)
+    return StepCost(run.system, round(cost["seconds"] / run.batch, 4), round(cost["iqr"] / run.batch, 4),
+                    round(cost["peak_memory"] / 2**30, 4), cost["memory_kind"], run.batch, cost["repeats"])

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from skimage.transform import resize
 
+from reprolib import metrics
 from reprolib.data.paired import Pair, PairedFolder, open_split, scene
 from reprolib.errors import UserError
-from reprolib.models.inference import restore
-from reprolib.metrics.quality import measure
+from reprolib.evaluation.dehazing import mean
+from reprolib.metrics.protocols import measure
 from reprolib.models.dehazing.dcp import DCP
+from reprolib.models.inference import restore
 from reprolib.progress import track
 
 
@@ -70,26 +73,33 @@ def choose_pictures(dataset: str, limit: int, data_root: Path | None = None) -> 
     return PairedFolder(chosen[:limit], pairs.border)
 
 
-def measure_variants(dataset: str, pairs: Sequence[Pair], variants: Iterable[Variant] = VARIANTS) -> pd.DataFrame:
-    """Mean PSNR in dB and SSIM of each variant over pairs of a dataset.
+def measure_variants(dataset: str, pairs: Sequence[Pair], variants: Iterable[Variant] = VARIANTS,
+                     chosen: Sequence[str] | None = None) -> pd.DataFrame:
+    """Means of each variant over pairs of a dataset, rounded to the digits that a table prints.
 
-    Soft matting takes some seconds a picture.
+    Soft matting takes the better part of a minute a picture.
+
+    Args:
+        chosen: names of metrics of pictures, by default those that are measured everywhere; of the first one there is
+            also the difference to the base.
     """
+    if chosen is None:
+        chosen = [name for name in metrics.names("pictures") if metrics.get(name).everywhere]
     rows = []
     for variant in track(list(variants), "variants of DCP"):
         network, scores = DCP(**variant.options), []
         for pair in pairs:
             clear = pair.clear.astype(np.float32) / 255
             truth = misregistered(clear) if variant.resized_truth else clear
-            scores.append(measure(restore(network, pair.hazy), truth, variant.protocol))
-        means = {m: float(np.mean([s[m] for s in scores])) for m in ("psnr", "ssim")}
+            scores.append(measure(restore(network, pair.hazy), truth, variant.protocol, chosen))
+        means = {name: mean([s[name] for s in scores]) for name in chosen}
         rows.append({"dataset": dataset, "pictures": len(pairs), "choice": variant.choice, **means})
     frame = pd.DataFrame(rows)
-    frame["against base"] = (frame["psnr"] - frame["psnr"][0]).round(2)
-    return frame.round({"psnr": 2, "ssim": 4})
+    frame["against base"] = (frame[chosen[0]] - frame[chosen[0]][0]).round(metrics.get(chosen[0]).decimals)
+    return frame.round({name: metrics.get(name).decimals for name in chosen})
 
 
-def misregistered(clear_HW3: np.ndarray) -> np.ndarray:
+def misregistered(clear_HW3: NDArray[np.floating]) -> NDArray[np.floating]:
     """A truth that is out of scale by as much as one of 640x480 that was resized to 620x460.
 
     The border itself is not at hand any more, so the picture is enlarged by that ratio instead of reduced.
@@ -97,5 +107,5 @@ def misregistered(clear_HW3: np.ndarray) -> np.ndarray:
     height, width = clear_HW3.shape[:2]
     top, left = round(height * 10 / 480), round(width * 10 / 640)
     inner = clear_HW3[top : height - top, left : width - left]
-    enlarged: np.ndarray = resize(inner, clear_HW3.shape, order=1, anti_aliasing=False)
+    enlarged: NDArray[np.floating] = resize(inner, clear_HW3.shape, order=1, anti_aliasing=False)
     return enlarged.astype(np.float32)

@@ -1,114 +1,101 @@
-"""Measuring a dehazer on the test pictures of a dataset: records, per-image numbers and the pictures themselves."""
+"""Measuring a dehazer on test pictures: records, per-image numbers and the pictures themselves."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from reprolib import models
+from reprolib import metrics, models
 from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, open_split
-from reprolib.data.registry import get_dataset
-from reprolib.evaluation.networks import CHECKPOINT, device, load_network
-from reprolib.evaluation.run import common_fields
-from reprolib.runs.experiment import Experiment
+from reprolib.evaluation.checkpoint import common_fields, training_of
+from reprolib.evaluation.networks import device, load_network
+from reprolib.evaluation.record import Record, write_records
 from reprolib.files import write_text
-from reprolib.models.inference import restore, to_uint8
 from reprolib.metrics.collapse import is_collapsed
-from reprolib.metrics.quality import measure
+from reprolib.metrics.protocols import DEFAULT, measure
+from reprolib.models.inference import restore, to_uint8
 from reprolib.progress import track
-from reprolib.evaluation.record import Record, records_folder, write_records
-
-UNITS = {"psnr": "dB", "ssim": ""}
+from reprolib.runs.places import Places
+from reprolib.runs.rows import metrics_of
+from reprolib.runs.run import DehazingRun
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One picture's scores, before and after."""
+    """One picture's values by metric, restored and as it was."""
 
     image: str
-    protocol: str
-    psnr: float
-    ssim: float
-    hazy_psnr: float
-    hazy_ssim: float
+    restored: Mapping[str, float]
+    hazy: Mapping[str, float]
     collapsed: bool
 
 
-def measure_pairs(network: nn.Module, multiple: int, pairs: PairedFolder, protocol: str = "aecr",
-                  pictures: Path | None = None, name: str = "evaluating") -> Iterator[Measured]:
-    """Restore and score every pair; saves 8-bit pictures where a folder is given. `name` stands beside the bar."""
+def measure_pairs(network: nn.Module, multiple: int, pairs: PairedFolder, chosen: Sequence[str],
+                  protocol: str = DEFAULT, pictures: Path | None = None, name: str = "measuring") -> Iterator[Measured]:
+    """Restore and score every pair.
+
+    Args:
+        multiple: of a picture's sides, as the network needs it (`System.multiple`).
+        chosen: names of metrics of pictures.
+        pictures: folder for the restored pictures in 8 bits, if they are wanted.
+        name: stands beside the bar.
+    """
     for pair in track(pairs, name):
         restored = restore(network, pair.hazy, multiple)
         clear, hazy = pair.clear / 255.0, pair.hazy / 255.0
-        ours, before = measure(restored, clear, protocol), measure(hazy, clear, protocol)
+        ours, before = measure(restored, clear, protocol, chosen), measure(hazy, clear, protocol, chosen)
         if pictures is not None:
             write_png(pictures / f"{pair.name}.png", to_uint8(restored))
-        yield Measured(pair.name, protocol, ours["psnr"], ours["ssim"], before["psnr"], before["ssim"],
-                       is_collapsed(restored))
+        yield Measured(pair.name, ours, before, is_collapsed(restored))
 
 
-def evaluate(system_name: str, dataset: str, *, weights: Path | None = None, data_root: Path | None = None,
-             split: str = "test", limit: int | None = None, protocol: str = "aecr", pictures: Path | None = None,
-             **options: Any) -> dict[str, Any]:
-    """Scores of a system with given weights on a dataset: means over images, with the hazy input's beside them."""
-    system = models.get(system_name)
-    pairs = open_split(dataset, split, root=data_root, limit=limit)
-    network = load_network(system, weights, **options).to(device())
-    rows = list(measure_pairs(network, system.multiple, pairs, protocol, pictures))
-    collapsed = [r.image for r in rows if r.collapsed]
-    columns = ("psnr", "ssim", "hazy_psnr", "hazy_ssim")
-    return {
-        "system": system_name, "dataset": dataset, "split": split, "protocol": protocol, "n": len(rows),
-        **{c: _mean([getattr(r, c) for r in rows]) for c in columns},
-        "collapsed": collapsed, "note": get_dataset(dataset).note, "weights": str(weights) if weights else None,
-    }
+def measure_dehazer(run: DehazingRun, root: Path = Path()) -> list[Record]:
+    """Records of a run's last checkpoint on the test split; writes them, numbers by picture, and the pictures.
 
-
-def measure_experiment(experiment: Experiment, root: Path, kept: Path | None) -> list[Record]:
-    """Records of an experiment's last checkpoint on the test split (see `reprolib.evaluation.run`)."""
-    system = models.get(experiment.system)
-    pairs = open_split(experiment.measured_on, "test")
-    weights = experiment.folder(root) / CHECKPOINT if system.trained else None
-    network = load_network(system, weights, **experiment.network).to(device())
-    pictures = None if kept else root / "outputs" / experiment.profile / experiment.id
-    rows = list(measure_pairs(network, system.multiple, pairs, "aecr", pictures, experiment.id))
-    common = {
-        **common_fields(experiment, models.count_parameters(network)), "protocol": "aecr", "n": len(rows),
-        "checkpoint": "last" if system.trained else "none", "data_hash": pairs.pixel_hash(),
-    }
-    records = [_record(metric, rows, common) for metric in UNITS]
-    write_records((kept or records_folder(experiment.profile, root)) / f"{experiment.id}.json", records)
-    if kept is None:
-        write_text(root / "results" / experiment.profile / "images" / f"{experiment.id}.csv", _csv(rows))
+    Raises:
+        UserError: as `training_of`, or the test pictures are not here.
+    """
+    system, places = models.get(run.system), Places(run, root)
+    trained = training_of(run, root)
+    pairs = open_split(run.measured_on, "test")
+    network = load_network(system, places.weights if system.trained else None, **trained.run.network).to(device())
+    chosen = metrics_of(run)
+    rows = list(measure_pairs(network, system.multiple, pairs, chosen, DEFAULT, places.pictures, run.id))
+    common = {**common_fields(run, trained), "protocol": DEFAULT, "n": len(rows),
+              "checkpoint": "last" if system.trained else "none", "data_hash": pairs.pixel_hash()}
+    records = [_record(name, rows, common) for name in chosen]
+    write_text(places.images, _csv(rows, chosen))
+    write_records(places.records, records)
     return records
 
 
-def _record(metric: str, rows: list[Measured], common: dict[str, Any]) -> Record:
-    value: float | None = _mean([getattr(r, metric) for r in rows])
-    collapsed = all(r.collapsed for r in rows)
-    assert value is not None
-    status = "collapsed" if collapsed else "ok" if math.isfinite(value) else "non-finite"
-    before = round(_mean([getattr(r, f"hazy_{metric}") for r in rows]), 6)
-    return Record(metric=metric, unit=UNITS[metric], status=status, value=round(value, 6) if status == "ok" else None,
-                  input_value=before, **common)
-
-
-def _mean(values: list[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """Of one or more."""
     return sum(values) / len(values)
 
 
-def _csv(rows: list[Measured]) -> str:
+def _record(name: str, rows: Sequence[Measured], common: Mapping[str, Any]) -> Record:
+    value, before = mean([r.restored[name] for r in rows]), mean([r.hazy[name] for r in rows])
+    collapsed = all(r.collapsed for r in rows)
+    status = "collapsed" if collapsed else "ok" if math.isfinite(value) else "non-finite"
+    return Record(metric=name, unit=metrics.get(name).unit, status=status,
+                  value=round(value, 6) if status == "ok" else None,
+                  input_value=round(before, 6) if math.isfinite(before) else None, **common)
+
+
+def _csv(rows: Sequence[Measured], chosen: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = ("psnr", "ssim", "hazy_psnr", "hazy_ssim")
-    writer.writerow(("image", "protocol", *columns))
-    writer.writerows((r.image, r.protocol, *(f"{getattr(r, c):.6f}" for c in columns)) for r in rows)
+    writer.writerow(("image", "protocol", *chosen, *(f"hazy_{name}" for name in chosen)))
+    for row in rows:
+        values = [row.restored[name] for name in chosen] + [row.hazy[name] for name in chosen]
+        writer.writerow((row.image, DEFAULT, *(f"{value:.6f}" for value in values)))
     return text.getvalue()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from reprolib import models
-from reprolib.models.weights import Importer, load_weights, read_options
-
-CHECKPOINT = "last.safetensors"
-"""The checkpoint that fills the tables and dehazes or translates by default: the last one.
-
-What is best on a handful of validation pictures is kept beside it, but a term that joins late (contrast, in short
-runs) or a GAN would be judged by when it looked best, not by what it does. None is ever chosen on test pictures.
-"""
+from reprolib.models.system import System
+from reprolib.models.weights import Importer, load_weights, read_header
 
 
 def device() -> torch.device:
@@ -25,7 +21,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_network(system: models.System, weights: Path | None, parts: tuple[str, ...] = (), **options: Any) -> nn.Module:
+def load_network(system: System, weights: Path | None, parts: tuple[str, ...] = (), **options: Any) -> nn.Module:
     """Build a system and load its weights: ours or the published ones; a prior needs none.
 
     A file of ours knows the options that its network was built with, a reduced width for example.
@@ -37,15 +33,28 @@ def load_network(system: models.System, weights: Path | None, parts: tuple[str, 
         UserError: not a weights file, or of another network.
     """
     if weights is not None:
-        options = {**read_options(weights, system.name), **options}
-    network = system.build(**options).eval()
+        options = {**read_header(weights, system.name).options, **options}
+    network: nn.Module = system.build(**options).eval()
     if weights is not None:
         wanted = parts or system.inference
         load_weights(system.part(network, *wanted), weights, _importer(system, wanted))
     return network
 
 
-def _importer(system: models.System, wanted: tuple[str, ...]) -> Importer | None:
+@cache
+def _counted(system: str, options: str) -> int:
+    spec = models.get(system)
+    with torch.device("meta"):  # allocates nothing
+        network = spec.build(**json.loads(options))
+    return models.count_parameters(network.get_submodule(spec.inference[0]) if spec.inference else network)
+
+
+def count(system: str, options: Mapping[str, Any]) -> int:
+    """Learned scalars of a system's network with these options; of a translator, of its counted part."""
+    return _counted(system, json.dumps(options, sort_keys=True))
+
+
+def _importer(system: System, wanted: tuple[str, ...]) -> Importer | None:
     """Takes what is wanted out of a file of ours that holds more; anything else is for the system's own importer."""
     if not wanted:
         return system.importer

@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
-from reprolib import models
-from reprolib.runs.code import EVALUATION
+from reprolib import metrics, models
 from reprolib.data.paired import open_split
 from reprolib.data.registry import get_dataset
+from reprolib.errors import UserError
+from reprolib.evaluation.networks import device
+from reprolib.evaluation.record import PUBLISHED, Record, write_records
+from reprolib.evaluation.result import Evaluation
 from reprolib.files import sha256
-from reprolib.runs.provenance import code_hash, environment
-from reprolib.evaluation.record import PUBLISHED, Record, records_folder, write_records
+from reprolib.runs.digests import MEASURING, code_digest
+from reprolib.runs.environment import environment
+from reprolib.runs.places import records_folder
 
-UNITS = {"psnr": "dB", "ssim": ""}
 
+def record(result: Evaluation, weights: Path | None, root: Path | None = None, limit: int | None = None,
+           project: Path = Path()) -> Path:
+    """Keep what `reprolib.evaluation.evaluate` returned for a dehazer at its published size, as records.
 
-def record(result: dict[str, Any], weights: Path | None, data_root: Path | None = None, limit: int | None = None,
-           root: Path = Path()) -> Path:
-    """Keep what `reprolib.evaluation.dehazing.evaluate` returned as records in results/published/records/.
+    Args:
+        weights, root, limit: as they were given to `evaluate`.
+        project: whose results/published/records/ is written.
+
+    Returns:
+        The file that was written.
 
     Raises:
-        UserError: the place cannot be written.
+        UserError: a translator, or the place cannot be written.
     """
-    system, dataset = models.get(result["system"]), get_dataset(result["dataset"])
-    pairs = open_split(dataset.name, result["split"], root=data_root, limit=limit)
-    whole = dataset.splits[result["split"]].get("pairs")
+    system, dataset = models.get(result.system), get_dataset(result.dataset)
+    if system.task != "dehazing":
+        raise UserError("only records of dehazers are kept", where=system.name, fix="read what `evaluate` prints")
+    pairs = open_split(dataset.name, result.split, root=root, limit=limit)
+    whole = dataset.splits[result.split].get("pairs")
     parts = [f"{weights.name}, sha256 {sha256(weights)[:16]}" if weights else "nothing learned",
              "" if len(pairs) == whole else f"a sample of {len(pairs)} of {whole} pairs"]
+    measuring = [metrics.module_of(name) for name in result.scores]
+    size = models.full_size_count(system.name)
     common: dict[str, Any] = {
         "profile": PUBLISHED, "experiment": f"{system.name}-{dataset.name}", "system": system.name, "rows": (),
-        "dataset": dataset.name, "n": result["n"], "seed": 0, "protocol": result["protocol"],
-        "params": models.full_size_count(system.name), "params_built": models.full_size_count(system.name),
-        "checkpoint": "published" if weights else "none", "note": "; ".join(p for p in parts if p),
-        "data_hash": pairs.pixel_hash(), "environment": environment(),
-        "code_hash": code_hash(EVALUATION["dehazing"], models.module_of(system.name)),
+        "dataset": dataset.name, "n": result.n, "seed": 0, "protocol": result.protocol, "params": size,
+        "params_built": size, "checkpoint": "published" if weights else "none",
+        "note": "; ".join(p for p in parts if p), "data_hash": pairs.pixel_hash(),
+        "environment": environment(str(device())),
+        "code_hash": code_digest(MEASURING["dehazing"], models.module_of(system.name), *measuring),
     }
-    records = [Record(metric=metric, unit=unit, value=round(result[metric], 6),
-                      input_value=round(result[f"hazy_{metric}"], 6), **common) for metric, unit in UNITS.items()]
-    path = records_folder(PUBLISHED, root) / f"{system.name}-{dataset.name}.json"
-    write_records(path, records)
+    path = records_folder(PUBLISHED, project) / system.name / f"{system.name}-{dataset.name}.json"
+    write_records(path, [_record(name, value, result.input_scores[name], common)
+                         for name, value in result.scores.items()])
     return path
+
+
+def _record(name: str, value: float, before: float, common: dict[str, Any]) -> Record:
+    finite = math.isfinite(value)
+    return Record(metric=name, unit=metrics.get(name).unit, status="ok" if finite else "non-finite",
+                  value=round(value, 6) if finite else None,
+                  input_value=round(before, 6) if math.isfinite(before) else None, **common)

@@ -1,7 +1,7 @@
 """Records: measured numbers with everything needed to trust and repeat them.
 
-One JSON file per experiment under `results/<profile>/records/`. A record never holds a time of day or a duration, so
-that measuring the same thing twice gives the same bytes; what a run cost stands beside it in `results/<profile>/cost/`.
+One JSON file a run, in a folder a system (`reprolib.runs.places`). A record never holds a time of day or a duration, so
+that measuring the same thing twice gives the same bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from reprolib.errors import UserError
 from reprolib.files import write_text
+from reprolib.runs.places import records_folder
 
 PUBLISHED = "published"
 """Folder of the records of the authors' own weights among the results; there is no such profile to train."""
@@ -26,16 +27,17 @@ class Record:
 
     profile: str
     experiment: str
+    """Name of the run, without its seed."""
     system: str
     rows: tuple[str, ...]
-    """Rows of the paper's tables that the experiment stands for, e.g. ('table1/aecrnet', 'table2/ours')."""
+    """Rows of the papers' tables that the run stands for, e.g. ('table1/aecrnet', 'table2/ours')."""
     dataset: str
     metric: str
     unit: str
     value: float | None
     """None unless status is 'ok'."""
     protocol: str
-    """How the metric is computed; a name of `reprolib.metrics.quality.PROTOCOLS`."""
+    """How the metric is computed: a name of `reprolib.metrics.protocols.PROTOCOLS`, or the network that scored."""
     n: int
     """Images measured."""
     seed: int
@@ -48,11 +50,13 @@ class Record:
     input_value: float | None = None
     """The same metric of the unprocessed input."""
     reduced: bool = False
-    """True if the network was smaller than the published one."""
+    """True if the network has fewer learned scalars than the row's at its published size."""
     network: Mapping[str, Any] = field(default_factory=dict)
     """Options that differ from full size."""
-    method: Mapping[str, Any] = field(default_factory=dict)
-    """Options of a translation method that differ from the system's."""
+    objective: Mapping[str, Any] = field(default_factory=dict)
+    """What was minimised: of a translator its weights and choices, of a dehazer the terms of its loss."""
+    contrast: Mapping[str, Any] | None = None
+    """Settings of a dehazer's contrastive term, if any."""
     params: int = 0
     """Learned scalars of the full-size network."""
     params_built: int = 0
@@ -68,23 +72,24 @@ class Record:
     checkpoint: str = "last"
     """Which weights were measured: 'best on validation', 'last', 'published', 'none' (nothing to train)."""
     features: str | None = None
-    """Feature extractor of the contrastive term, if any."""
+    """Feature extractor of a dehazer's contrastive term, if any."""
     note: str = ""
     data_hash: str = ""
     """Over the decoded test pixels."""
+    fingerprint: str = ""
+    """Of the run that trained the checkpoint (`Run.fingerprint`)."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Identity of what the training read, as the checkpoint says."""
+    training_code: str = ""
+    """Digest of the code that trained the checkpoint, as it says."""
     code_hash: str = ""
-    """Over the modules that made it."""
+    """Digest of the code that trained and measured (`reprolib.runs.digests.measuring_digest`)."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         finite = self.value is not None and math.isfinite(self.value)
         if finite != (self.status == "ok"):
             raise ValueError(f"{self.experiment}/{self.metric}: status '{self.status}' with value {self.value}")
-
-
-def records_folder(profile: str, root: Path = Path()) -> Path:
-    """Where a profile's records lie."""
-    return root / "results" / profile / "records"
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
@@ -101,15 +106,15 @@ def read_file(path: Path) -> list[Record]:
     """
     known = {f.name for f in fields(Record)}
     try:
-        rows = json.loads(path.read_text())
+        rows = json.loads(path.read_text(encoding="utf-8"))
         wrong = [sorted(set(row) - known) for row in rows if set(row) - known]
         if wrong:
             raise ValueError(f"unknown fields {wrong[0]}")
         return [Record(**{**row, "rows": tuple(row["rows"])}) for row in rows]
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"not a file of records: {error}", where=path, fix="delete it and run `dvc repro`") from error
+        raise UserError(f"not a file of records: {error}", where=path, fix="delete it and measure again") from error
 
 
 def read_records(profile: str, root: Path = Path()) -> list[Record]:
-    """All records of a profile, ordered by experiment; empty if nothing was measured."""
-    return [r for path in sorted(records_folder(profile, root).glob("*.json")) for r in read_file(path)]
+    """All records of a profile, by system and run; empty if nothing was measured."""
+    return [r for path in sorted(records_folder(profile, root).glob("*/*.json")) for r in read_file(path)]

@@ -60,7 +60,7 @@ def inputs(profile: Profile, before: Mapping[str, Any], root: Path = Path()) -> 
         "ledger": {"code": code_digest("reprolib.results.ledger", "reprolib.report.ledger"),
                    "read": resource_digest("papers/**/*"),
                    "kept": _files(root, f"profiles/{profile.name}/expected.json", "results/bench/translators_*.json",
-                                  "results/published/records/*.json")},
+                                  "results/published/records/*/*.json")},
         "notebooks": {"code": code_digest("reprolib.report.notebooks", "reprolib.report.figures"),
                       "kept": _files(root, "results/published/**/*.json", "results/published/**/*.csv")},
         "summary": {"code": code_digest("reprolib.report.summary")},

@@ -81,3 +81,8 @@ def records_folder(profile: str, root: Path = Path()) -> Path:
 def profile_folder(profile: str, root: Path = Path()) -> Path:
     """What describes a profile: params.yaml, dvc.yaml, dvc.lock, inputs.yaml, expected.json."""
     return root / "profiles" / profile
+
+
+def translator_costs(profile: str, root: Path = Path()) -> Path:
+    """What a step of a profile's translators costs, measured by hand (`reprolib.bench.translators`)."""
+    return root / "results" / "bench" / f"translators_{profile}.json"

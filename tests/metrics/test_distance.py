@@ -13,13 +13,20 @@ import scipy.linalg
 import torch
 from safetensors.torch import load_file, save_file
 
+from reprolib import metrics
 from reprolib.contrast.features import VGGFeatures
 from reprolib.data.images import write_png
 from reprolib.errors import UserError
 from reprolib.metrics import distance
-from reprolib.metrics.distance import TAP, distances
+from reprolib.metrics.distance import TAP, Distances, PictureSet
+from reprolib.models.weights import read_state
 
 Pictures = list[np.ndarray]
+
+
+def distances(real: Pictures | Path, fake: Pictures | Path, extractor: str = "inception",
+              weights: Path | None = None) -> Distances:
+    return distance.distances(PictureSet(real, "real"), PictureSet(fake, "fake"), extractor, weights)
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +45,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """VGG16 at 32 x 32 pixels, for speed."""
-    distance._pooled.cache_clear()
+    forget()
     monkeypatch.setattr(distance, "SIDE", 32)
     yield
+    forget()
+
+
+def forget() -> None:
+    """Nothing may depend on what was measured before."""
     distance._pooled.cache_clear()
+    distance._remembered.clear()
 
 
 def pictures(count: int, seed: int, brightness: float = 1.0) -> Pictures:
@@ -79,7 +92,7 @@ def test_frechet_distance_between_gaussians(sets: tuple[Pictures, Pictures], wei
     root = symmetric_root(s1)
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s1 + s2 - 2 * symmetric_root(root @ s2 @ root))
     assert expected > 0.01
-    assert found["fd_vgg16"] == pytest.approx(expected, rel=1e-3)
+    assert found.frechet.value == pytest.approx(expected, rel=1e-3)
 
 
 def symmetric_root(matrix: np.ndarray) -> np.ndarray:
@@ -93,25 +106,24 @@ def test_kernel_distance(weights: Path) -> None:
     found = distances(a, b, extractor="vgg16", weights=weights)
     x, y = features(a, weights), features(b, weights)
     k = (np.concatenate((x, y)) @ np.concatenate((x, y)).T / 512 + 1) ** 3
-    assert found["kid_vgg16"] == pytest.approx(k[0, 1] + k[2, 3] - k[:2, 2:].sum() / 2, rel=1e-3)
-    assert found["kid_vgg16_sd"] == pytest.approx(0, abs=1e-6 * k.max())
-    assert found["kid_subset_size"] == 2
+    assert found.kernel.value == pytest.approx(k[0, 1] + k[2, 3] - k[:2, 2:].sum() / 2, rel=1e-3)
+    assert found.kernel.details["sd"] == pytest.approx(0, abs=1e-6 * k.max())
+    assert found.kernel.details["kid_subset_size"] == 2
 
 
 @pytest.mark.usefixtures("small")
 def test_identical_sets_have_distance_zero(sets: tuple[Pictures, Pictures], weights: Path) -> None:
-    scale = distances(*sets, extractor="vgg16", weights=weights)["fd_vgg16"]
+    scale = distances(*sets, extractor="vgg16", weights=weights).frechet.value
     same = distances(sets[0], list(reversed(sets[0])), extractor="vgg16", weights=weights)
-    assert 0 <= same["fd_vgg16"] < 1e-4 * scale
+    assert 0 <= same.frechet.value < 1e-4 * scale
 
 
 @pytest.mark.usefixtures("small")
 def test_symmetric_and_deterministic(sets: tuple[Pictures, Pictures], weights: Path) -> None:
     there = distances(*sets, extractor="vgg16", weights=weights)
     back = distances(*reversed(sets), extractor="vgg16", weights=weights)
-    assert there["fd_vgg16"] == pytest.approx(back["fd_vgg16"], rel=1e-5)
-    assert (there["n_real"], there["n_fake"]) == (6, 8)
-    distance._pooled.cache_clear()  # nothing may depend on what was measured before
+    assert there.frechet.value == pytest.approx(back.frechet.value, rel=1e-5)
+    forget()
     assert distances(*sets, extractor="vgg16", weights=weights) == there
 
 
@@ -119,7 +131,7 @@ def test_symmetric_and_deterministic(sets: tuple[Pictures, Pictures], weights: P
 def test_grows_as_pictures_get_worse(weights: Path) -> None:
     real = pictures(8, seed=1)
     greyed = [[np.uint8((1 - share) * p + share * 127) for p in real] for share in (0.0, 0.3, 0.6, 1.0)]
-    values = [distances(real, fake, "vgg16", weights)["fd_vgg16"] for fake in greyed]
+    values = [distances(real, fake, "vgg16", weights).frechet.value for fake in greyed]
     assert all(nearer < farther for nearer, farther in zip(values, values[1:], strict=False))
 
 
@@ -131,8 +143,8 @@ def test_folder_and_mixed_sizes(sets: tuple[Pictures, Pictures], weights: Path, 
         write_png(tmp_path / f"{index}.png", picture)
     found = distances(tmp_path, sets[1], "vgg16", weights)
     assert found == distances(real, sets[1], "vgg16", weights)
-    assert {k: found[k] for k in ("extractor", "resize", "n_real", "kid_subset_size")} == {
-        "extractor": "vgg16", "resize": 128, "n_real": 7, "kid_subset_size": 3}
+    assert found.frechet.details == {"resize": 128}
+    assert found.kernel.details["kid_subset_size"] == 3  # of 7 and 8 pictures
     assert capsys.readouterr().out == ""
 
 
@@ -143,17 +155,20 @@ def test_only_inception_is_called_fid(sets: tuple[Pictures, Pictures], weights: 
     asked: dict[str, Any] = {}
 
     def library(**options: Any) -> dict[str, float]:
-        asked.update(options, tensors=torch.load(options["feature_extractor_weights_path"], weights_only=True))
+        asked.update(options, times=asked.get("times", 0) + 1,
+                     tensors=torch.load(options["feature_extractor_weights_path"], weights_only=True))
         return {"frechet_inception_distance": 3.0, "kernel_inception_distance_mean": 0.2,
                 "kernel_inception_distance_std": 0.1}
 
     torch.save({"fc.weight": torch.ones(2)}, tmp_path / "inception.pth")
     monkeypatch.setattr(distance, "calculate_metrics", library)
-    found = distances(*sets, extractor="inception", weights=tmp_path / "inception.pth")
+    monkeypatch.setattr(distance, "_inception", lambda weights: read_state(tmp_path / "inception.pth"))
+    real, fake = (PictureSet(side, "some") for side in sets)
+    scores = {name: metrics.get(name).function(real, fake) for name in ("fid", "kid_inception")}
     assert asked["feature_extractor"] == "inception-v3-compat" and asked["tensors"]["fc.weight"].tolist() == [1, 1]
-    assert (found["fid"], found["kid_inception"], found["kid_inception_sd"]) == (3.0, 0.2, 0.1)
-    assert found["resize"] == 299 and not any("vgg" in key for key in found)
-    assert "fid" not in distances(*sets, extractor="vgg16", weights=weights)
+    assert (scores["fid"].value, scores["kid_inception"].value) == (3.0, 0.2)
+    assert scores["fid"].details["resize"] == 299 and scores["kid_inception"].details["sd"] == 0.1
+    assert asked["times"] == 1, "both come from one computation"
 
 
 def test_inception_without_a_network(sets: tuple[Pictures, Pictures], tmp_path: Path,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from reprolib import models
 from reprolib.data.paired import open_split
 from reprolib.errors import UserError
-from reprolib.metrics.quality import measure
+from reprolib.metrics.protocols import measure
 from reprolib.models.dehazing.dehazenet import SYSTEM, DehazeNet, airlight, pad_symmetric
 from reprolib.models.inference import restore
 from reprolib.models.weights import load_weights

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from reprolib import models
 from reprolib.data.paired import open_split
 from reprolib.errors import UserError
-from reprolib.metrics.quality import measure
+from reprolib.metrics.protocols import measure
 from reprolib.models.dehazing.gcanet import SYSTEM, GCANet, ResBlock, edge_map
 from reprolib.models.inference import pad_to_multiple, restore
 from reprolib.models.weights import load_weights

@@ -12,7 +12,7 @@ from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, find_pairs
 from reprolib.errors import UserError
 from reprolib.evaluation import dcp_variants
-from reprolib.metrics.quality import measure
+from reprolib.metrics.protocols import measure
 from reprolib.models.dehazing.dcp import DCP
 from reprolib.report import dcp
 

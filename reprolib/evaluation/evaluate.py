@@ -1,0 +1,119 @@
+"""Measuring a system with given weights, ours or its authors', on a dataset or a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from reprolib import models
+from reprolib.data.notes import note_of
+from reprolib.data.paired import open_split
+from reprolib.data.unpaired import open_domains
+from reprolib.errors import UserError, unknown
+from reprolib.evaluation.dehazing import mean, measure_pairs
+from reprolib.evaluation.networks import device, load_network
+from reprolib.evaluation.result import Evaluation
+from reprolib.evaluation.translation import (
+    by_kind,
+    refuse_without_labels,
+    score_labels,
+    score_sets,
+    translate_all,
+    write_pictures,
+)
+from reprolib.metrics import get, names, of_pictures
+from reprolib.metrics.collapse import is_collapsed
+from reprolib.metrics.protocols import DEFAULT, get_protocol
+from reprolib.metrics.segmentation import load_segmenter
+from reprolib.models.system import System
+
+FEATURES = ("vgg16", "inception")
+"""Networks whose features translators can be compared by, the default first."""
+
+
+def evaluate(system: str, dataset: str, *, weights: Path | None = None, root: Path | None = None, split: str = "test",
+             limit: int | None = None, protocol: str | None = None, metrics: Sequence[str] | None = None,
+             distance: str | None = None, segmenter: Path | None = None, pictures: Path | None = None,
+             network: Mapping[str, Any] | None = None) -> Evaluation:
+    """Scores on a dataset, with those of the unprocessed input beside them.
+
+    Args:
+        weights: of the network; without them a system that learns is measured as it is initialised.
+        root: folder of the dataset, instead of where it is registered; may hold a part of it.
+        limit: at most this many pictures, from the first.
+        protocol: of a dehazer, by default that of the papers' tables.
+        metrics: names; by default all of pictures for a dehazer, those of `distance` for a translator, and those of
+            labels where a segmenter is given.
+        distance: of a translator: the features that sets are compared by, 'vgg16' (default) or 'inception' (FID).
+        segmenter: of a translator: weights of the network that scores label maps.
+        pictures: folder for what comes out, as PNG files.
+        network: options of the network, where its weights do not say them.
+
+    Raises:
+        UserError: unknown names, missing data, weights that do not fit, a metric that cannot be had of this system or
+            dataset, or an option that this task does not have. All before anything is computed.
+    """
+    spec = models.get(system)
+    if spec.task == "dehazing":
+        _refuse(spec, {"distance": distance, "segmenter": segmenter})
+        return _dehazer(spec, dataset, weights, root, split, limit, protocol or DEFAULT,
+                        names("pictures") if metrics is None else metrics, pictures, network or {})
+    _refuse(spec, {"protocol": protocol})
+    if distance not in (None, *FEATURES):
+        raise unknown("features", str(distance), FEATURES)
+    if metrics is None:
+        of_sets = [name for name in names("sets") if get(name).features == (distance or FEATURES[0])]
+        metrics = of_sets + (names("labels") if segmenter else [])
+    return _translator(spec, dataset, weights, root, split, limit, metrics, segmenter, pictures, network or {})
+
+
+def _refuse(spec: System, options: Mapping[str, object]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise UserError(f"'{name}' is no option of {spec.task}", where=spec.name, fix="leave it out")
+
+
+def _dehazer(spec: System, dataset: str, weights: Path | None, root: Path | None, split: str, limit: int | None,
+             protocol: str, metrics: Sequence[str], pictures: Path | None, options: Mapping[str, Any]) -> Evaluation:
+    get_protocol(protocol)
+    of_pictures(metrics)
+    pairs = open_split(dataset, split, root=root, limit=limit)
+    network = load_network(spec, weights, **options).to(device())
+    rows = list(measure_pairs(network, spec.multiple, pairs, metrics, protocol, pictures))
+    return Evaluation(
+        system=spec.name, dataset=dataset, split=split, n=len(rows), protocol=protocol, prefix="hazy_",
+        scores={name: mean([r.restored[name] for r in rows]) for name in metrics},
+        input_scores={name: mean([r.hazy[name] for r in rows]) for name in metrics},
+        collapsed=tuple(r.image for r in rows if r.collapsed), note=note_of(dataset, root),
+        weights=str(weights) if weights else None)
+
+
+def _translator(spec: System, dataset: str, weights: Path | None, root: Path | None, split: str, limit: int | None,
+                metrics: Sequence[str], segmenter: Path | None, pictures: Path | None,
+                options: Mapping[str, Any]) -> Evaluation:
+    of_sets, of_labels = by_kind(metrics)
+    if others := [name for name in metrics if name not in (*of_sets, *of_labels)]:
+        raise UserError(f"'{others[0]}' compares a picture with its truth, which translations do not have",
+                        fix=f"choose of {', '.join(names('sets') + names('labels'))}")
+    if of_labels or segmenter:
+        refuse_without_labels(dataset)
+    if of_labels and segmenter is None:
+        raise UserError(f"'{of_labels[0]}' needs a segmenter", fix="give its weights with --segmenter FILE")
+    judge = load_segmenter(segmenter) if segmenter else None
+    domains = open_domains(dataset, split, root=root, limit=limit)
+    network = load_network(spec, weights, **options).to(device())
+    fakes = translate_all(network, spec.multiple, domains.a)
+    if pictures is not None:
+        write_pictures(pictures, domains, fakes)
+    before = score_sets(list(domains.a), domains, of_sets, again=True)
+    scores = score_sets(fakes, domains, of_sets)
+    if judge is not None:
+        scores |= score_labels(fakes, domains, of_labels, judge)
+    collapsed = [name for name, fake in zip(domains.a.names, fakes, strict=True) if is_collapsed(fake / 255.0)]
+    return Evaluation(
+        system=spec.name, dataset=dataset, split=split, n=len(fakes), n_real=len(domains.b), prefix="source_",
+        scores={name: score.value for name, score in scores.items()},
+        input_scores={name: score.value for name, score in before.items()},
+        details={name: score.details for name, score in scores.items()}, collapsed=tuple(collapsed),
+        note=note_of(dataset, root), weights=str(weights) if weights else None)

@@ -1,0 +1,53 @@
+"""How much the protocol alone moves a number: the same pictures, measured every way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprolib import models
+from reprolib.data.paired import open_split
+from reprolib.evaluation.checkpoint import training_of
+from reprolib.evaluation.dehazing import mean
+from reprolib.evaluation.networks import device, load_network
+from reprolib.metrics.protocols import PROTOCOLS, measure
+from reprolib.models.inference import restore
+from reprolib.progress import track
+from reprolib.runs.places import Places
+from reprolib.runs.rows import metrics_of
+from reprolib.runs.run import DehazingRun
+
+
+@dataclass(frozen=True)
+class ProtocolRow:
+    """A run under one protocol."""
+
+    system: str
+    dataset: str
+    protocol: str
+    scores: Mapping[str, float]
+    """Means over the test pictures, by metric."""
+
+
+def measure_protocols(runs: Iterable[DehazingRun], root: Path = Path()) -> list[ProtocolRow]:
+    """Each run's last checkpoint on its test pictures, under every protocol.
+
+    Raises:
+        UserError: a run without its checkpoint, or data that are not here.
+    """
+    return [row for run in runs for row in _measure(run, root)]
+
+
+def _measure(run: DehazingRun, root: Path) -> list[ProtocolRow]:
+    system, chosen = models.get(run.system), metrics_of(run)
+    trained = training_of(run, root)
+    weights = Places(run, root).weights if system.trained else None
+    network = load_network(system, weights, **trained.run.network).to(device())
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in PROTOCOLS}
+    for pair in track(open_split(run.measured_on, "test"), f"measuring {run.id} under {len(PROTOCOLS)} protocols"):
+        restored, clear = restore(network, pair.hazy, system.multiple), pair.clear / 255.0
+        for name, values in found.items():
+            values.append(measure(restored, clear, name, chosen))
+    return [ProtocolRow(run.system, run.measured_on, name, {m: mean([v[m] for v in values]) for m in chosen})
+            for name, values in found.items()]
