@@ -88,8 +88,9 @@ def common_fields(run: TaskRun, trained: Trained) -> Mapping[str, Any]:
         "steps": trained.steps, "batch": made_by.batch if learns else 0, "crop": made_by.crop if learns else 0,
         "network": dict(made_by.network), "reduced": built < count(run.system, full_size_options(run)),
         "params": models.full_size_count(run.system), "params_built": built,
-        "objective": _objective(made_by) if learns else {}, "contrast": None if contrast is None else asdict(contrast),
-        "features": None if contrast is None else contrast.features,
+        "objective": _objective(made_by) if learns else {},
+        "contrast": made_by.settings["contrast"] if contrast else None,
+        "features": contrast.features if contrast else None,
         "fingerprint": made_by.fingerprint, "data": dict(trained.data), "training_code": trained.code,
         "code_hash": measuring_digest(run, trained.code), "environment": environment(str(device())),
     }
@@ -98,7 +99,7 @@ def common_fields(run: TaskRun, trained: Trained) -> Mapping[str, Any]:
 def _objective(run: TaskRun) -> dict[str, Any]:
     if isinstance(run, DehazingRun):
         return {"loss": dict(run.loss)}
-    return asdict(build_objective(run))
+    return dict(json.loads(json.dumps(asdict(build_objective(run)))))  # lists, as a record's file has them
 
 
 def _difference(made_by: TaskRun, run: TaskRun) -> str:

@@ -77,7 +77,7 @@ def measure_variants(dataset: str, pairs: Sequence[Pair], variants: Iterable[Var
                      chosen: Sequence[str] | None = None) -> pd.DataFrame:
     """Means of each variant over pairs of a dataset, rounded to the digits that a table prints.
 
-    Soft matting takes the better part of a minute a picture.
+    Soft matting takes some seconds a picture.
 
     Args:
         chosen: names of metrics of pictures, by default those that are measured everywhere; of the first one there is

@@ -107,6 +107,8 @@ def read_file(path: Path) -> list[Record]:
     known = {f.name for f in fields(Record)}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(rows, list):
+            raise ValueError("no list")
         wrong = [sorted(set(row) - known) for row in rows if set(row) - known]
         if wrong:
             raise ValueError(f"unknown fields {wrong[0]}")

@@ -108,7 +108,7 @@ def _graph() -> dict[str, tuple[str, ...]]:
     """What each module imports."""
     import grimp
 
-    graph = grimp.build_graph(PACKAGE.name, cache_dir=None)
+    graph = grimp.build_graph(PACKAGE.name, cache_dir=None, exclude_type_checking_imports=True)
     return {name: tuple(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
 
 

@@ -210,7 +210,10 @@ def _check_against_system(run: TaskRun, spec: models.System, place: str) -> None
     if isinstance(run, TranslationRun):
         build_objective(run, place)
     elif run.contrast is not None:
-        Rate.parse(run.contrast.rate)
+        try:
+            Rate.parse(run.contrast.rate)
+        except UserError as error:
+            raise UserError(error.what, where=f"{place}, contrast.rate", fix=error.fix) from error
 
 
 def build_objective(run: TranslationRun, place: str = "") -> TranslationObjective:

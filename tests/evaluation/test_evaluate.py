@@ -1,0 +1,151 @@
+"""Given weights on a dataset, and anybody's pictures against their truths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from evaluation.conftest import dehazing_run, leave_checkpoint, leave_segmenter, translation_run
+
+from reprolib import metrics
+from reprolib.data.images import list_images, read_rgb, write_png
+from reprolib.errors import UserError
+from reprolib.evaluation.evaluate import evaluate
+from reprolib.evaluation.protocols import measure_protocols
+from reprolib.evaluation.published import record
+from reprolib.evaluation.record import read_records
+from reprolib.evaluation.run import measure_run
+from reprolib.evaluation.score import score
+from reprolib.metrics.protocols import PROTOCOLS, measure
+
+
+def strict(content: dict[str, object]) -> dict[str, Any]:
+    """As a program reads what is printed; NaN and infinity are no JSON."""
+    return dict(json.loads(json.dumps(content, allow_nan=False)))
+
+
+def test_given_weights_give_what_the_pipeline_records(place: Path) -> None:
+    run = dehazing_run()
+    weights = leave_checkpoint(run)
+    found = evaluate("aodnet", "nh-haze", weights=weights, pictures=place / "kept")
+    for r in measure_run(run):
+        assert found.scores[r.metric] == pytest.approx(r.value, abs=1e-6)
+        assert found.input_scores[r.metric] == pytest.approx(r.input_value, abs=1e-6)
+    said = strict(found.as_json())
+    assert {"system": "aodnet", "dataset": "nh-haze", "protocol": "aecr", "n": 3, "reasons": {}}.items() <= said.items()
+    assert {name for name in said if name.startswith("hazy_")} == {f"hazy_{name}" for name in metrics.names("pictures")}
+    assert len(list_images(place / "kept")) == 3
+
+
+def test_a_part_by_another_protocol_and_one_metric(place: Path) -> None:
+    found = evaluate("dcp", "nh-haze", limit=2, protocol="y", metrics=["psnr"])
+    assert (found.n, found.protocol, list(found.scores)) == (2, "y", ["psnr"])
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"distance": "vgg16"}, "'distance' is no option of dehazing"),
+    ({"protocol": "aec"}, "did you mean 'aecr'"),
+    ({"metrics": ["psnrr"]}, "did you mean 'psnr'"),
+    ({"metrics": ["fid"]}, "metric of sets"),
+    ({"limit": 0}, "a limit of 0"),
+])
+def test_options_that_do_not_fit_a_dehazer(place: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        evaluate("dcp", "nh-haze", **options)
+
+
+@pytest.mark.parametrize(("dataset", "options", "said"), [
+    ("horse2zebra", {"protocol": "aecr"}, "'protocol' is no option of translation"),
+    ("horse2zebra", {"metrics": ["miou"]}, "'horse2zebra' has no label maps"),
+    ("cityscapes", {"metrics": ["miou"]}, "'miou' needs a segmenter"),
+    ("horse2zebra", {"metrics": ["ssim"]}, "translations do not have"),
+    ("horse2zebra", {"distance": "vgg"}, "did you mean 'vgg16'"),
+])
+def test_a_translator_is_refused_before_it_translates(place: Path, monkeypatch: pytest.MonkeyPatch, dataset: str,
+                                                      options: dict[str, Any], said: str) -> None:
+    import sys
+
+    monkeypatch.setattr(sys.modules["reprolib.evaluation.evaluate"], "translate_all", pytest.fail)
+    with pytest.raises(UserError, match=said):
+        evaluate("cut", dataset, network={"width": 4, "blocks": 1}, **options)
+
+
+def test_a_translator_with_label_maps(place: Path, brightness: Callable[..., Any]) -> None:
+    weights = leave_checkpoint(translation_run())
+    found = evaluate("cut", "cityscapes", weights=weights, limit=2, segmenter=leave_segmenter("cityscapes"))
+    said = strict(found.as_json())
+    assert said["n"] == said["n_real"] == 2 and 0 <= said["miou"] <= 100
+    assert "source_fd_vgg16" in said and "source_miou" not in said and said["details"]["fd_vgg16"] == {"resize": 128}
+
+
+def test_infinity_is_null_with_a_reason(place: Path, tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    for folder in ("ours", "truth"):
+        write_png(tmp_path / folder / "1.png", picture)
+    said = strict(score(tmp_path / "ours", tmp_path / "truth").as_json())
+    assert {row["protocol"] for row in said["protocols"]} == set(PROTOCOLS)
+    for row in said["protocols"]:
+        assert row["psnr"] is None and row["reasons"] == {"psnr": "infinite"} and row["ciede2000"] == 0
+
+
+def test_scores_of_two_folders(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for i in (2, 10):
+        write_png(tmp_path / "truth" / f"{i}.png", random.integers(0, 255, (20, 24, 3), dtype=np.uint8))
+    for name in ("10_1", "2_1", "2_2"):
+        write_png(tmp_path / "ours" / f"{name}.png", random.integers(0, 255, (20, 24, 3), dtype=np.uint8))
+    found = score(tmp_path / "ours", tmp_path / "truth", ["ssim"])
+    assert found.n == 3
+    for name, values in found.protocols.items():
+        by_hand = [measure(read_rgb(tmp_path / f"ours/{i}_{version}.png") / 255,
+                           read_rgb(tmp_path / f"truth/{i}.png") / 255, name, ["ssim"])["ssim"]
+                   for i, version in ((2, 1), (2, 2), (10, 1))]
+        assert values == {"ssim": pytest.approx(np.mean(by_hand))}
+
+
+def test_folders_that_do_not_match(tmp_path: Path) -> None:
+    def put(path: str, size: int = 16) -> None:
+        write_png(tmp_path / path, np.zeros((size, 16, 3), np.uint8))
+
+    put("truth/1.png")
+    put("ours/1.png")
+    put("ours/[x] $.png")
+    with pytest.raises(UserError, match=r"1 files have no truth: \[x\] \$\.png"):
+        score(tmp_path / "ours", tmp_path / "truth")
+    (tmp_path / "ours/[x] $.png").unlink()
+    put("truth/2.png")
+    with pytest.raises(UserError, match=r"1 files have no picture to score: 2\.png"):
+        score(tmp_path / "ours", tmp_path / "truth")
+    put("ours/2.png", 12)
+    with pytest.raises(UserError, match="differ in size: 16x12 against 16x16 .*2.png"):
+        score(tmp_path / "ours", tmp_path / "truth")
+    (tmp_path / "ours/2.png").rename(tmp_path / "ours/2.bmp")
+    put("ours/2.png")
+    with pytest.raises(UserError, match="two pictures of one name"):
+        score(tmp_path / "ours", tmp_path / "truth")
+    with pytest.raises(UserError):
+        score(tmp_path / "nowhere", tmp_path / "truth")
+
+
+def test_a_run_under_every_protocol(place: Path) -> None:
+    run = dehazing_run()
+    leave_checkpoint(run)
+    rows = {row.protocol: row.scores for row in measure_protocols([run])}
+    assert rows.keys() == PROTOCOLS.keys()
+    assert rows["aecr"] == {r.metric: pytest.approx(r.value, abs=1e-6) for r in measure_run(run)}
+    assert rows["y"]["psnr"] != rows["aecr"]["psnr"] and rows["8bit"]["ciede2000"] != rows["aecr"]["ciede2000"]
+
+
+def test_authors_weights_are_recorded_with_their_sample(place: Path) -> None:
+    weights = leave_checkpoint(dehazing_run())
+    found = evaluate("aodnet", "nh-haze", weights=weights, limit=2)
+    path = record(found, weights, limit=2)
+    assert path == Path("results/published/records/aodnet/aodnet-nh-haze.json")
+    records = {r.metric: r for r in read_records("published")}
+    assert records.keys() == found.scores.keys()
+    assert records["psnr"].value == pytest.approx(found.scores["psnr"], abs=1e-6) and records["psnr"].n == 2
+    assert records["psnr"].note.startswith("last.safetensors, sha256 ") and "a sample of 2 of" in records["psnr"].note

@@ -1,0 +1,60 @@
+"""Digests of code: what cannot change a number does not count, everything else does."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from reprolib.runs import digests
+from reprolib.runs.digests import NEUTRAL, _Bare, code_digest, modules
+
+CODE = '''
+"""Words."""
+from reprolib.errors import UserError
+LIMIT: int = 3
+"""More words."""
+
+class A:
+    """Words."""
+    size: int = 2
+
+    def double(self, x: int) -> int:
+        """Words."""
+        if x > LIMIT:  # a comment
+            raise UserError("too large", fix="give less")
+        return x * 2
+'''
+
+
+def bare(text: str) -> str:
+    return ast.dump(_Bare().visit(ast.parse(text)))
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ('"""Words."""', '"""Other words."""'), ("# a comment", ""), ("x: int) -> int", "x)"), ("LIMIT: int", "LIMIT: float"),
+    ('UserError("too large", fix="give less")', 'UserError(f"{x} is too large")'), ("\n", "\r\n")])
+def test_words_do_not_count(old: str, new: str) -> None:
+    assert CODE != CODE.replace(old, new) and bare(CODE) == bare(CODE.replace(old, new))
+
+
+@pytest.mark.parametrize(("old", "new"), [("x * 2", "x * 3"), ("size: int = 2", "size: int = 3"), ("= 3", "= 4"),
+                                          ("if x >", "if x >="), ("double", "twice")])
+def test_arithmetic_counts(old: str, new: str) -> None:
+    assert bare(CODE) != bare(CODE.replace(old, new))
+
+
+def test_a_system_is_not_part_of_another() -> None:
+    found = modules("reprolib.models.dehazing.aodnet")
+    assert "reprolib.models.dehazing.aodnet" in found and "reprolib.models.dehazing.ffanet" not in found
+    assert not any(name.startswith("reprolib.report") for name in found)
+    assert code_digest("reprolib.models.dehazing.aodnet") != code_digest("reprolib.models.dehazing.ffanet")
+
+
+def test_what_is_left_out_touches_no_tensor() -> None:
+    """Neutral modules compute nothing: they neither build networks nor look into pictures or numbers of a result."""
+    for name in NEUTRAL:
+        path = digests.PACKAGE.joinpath(*name.split(".")[1:])
+        source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
+        imported = {node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+        assert not imported & {"torch.nn", "torch.nn.functional", "skimage.metrics"}, name

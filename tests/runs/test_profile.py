@@ -1,0 +1,150 @@
+"""Reading a profile: layers of settings, and every mistake as one line that names file, run, key and the nearest key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reprolib.errors import UserError
+from reprolib.files import write_yaml
+from reprolib.models.objective import Contrast
+from reprolib.runs.profile import build_objective, find, profiles, read_profile, select
+from reprolib.runs.run import DehazingRun, TranslationRun
+
+PROJECT = Path(__file__).parents[2]
+
+
+def profile(root: Path, systems: dict[str, Any], defaults: dict[str, Any] | None = None) -> Path:
+    write_yaml(root / "profiles/p/params.yaml", {"defaults": defaults or {}, "systems": systems})
+    return root
+
+
+def said(root: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_profile("p", root)
+    text = str(caught.value)
+    assert "\n" not in text and "profiles/p/params.yaml" in text
+    return text
+
+
+AODNET = {"runs": {"small": {"dataset": "nh-haze"}}}
+
+
+def test_layers_merge_from_the_objective_to_the_run(tmp_path: Path) -> None:
+    root = profile(tmp_path, {"aecrnet": {
+        "network": {"width": 16}, "contrast": {"start": 0.5},
+        "runs": {"ours": {"dataset": "nh-haze", "network": {"blocks": 2}},
+                 "star": {"dataset": "sots-indoor", "contrast": {"rate": "1:0"}, "rows": []},
+                 "none": {"dataset": "nh-haze", "contrast": None}}}}, {"dehazing": {"steps": 7, "schedule": {"warmup": 0.1}}})
+    runs = read_profile("p", root).runs
+    ours, star, none = (runs[name] for name in ("ours", "star", "none"))
+    assert isinstance(ours, DehazingRun) and isinstance(star, DehazingRun) and isinstance(none, DehazingRun)
+    assert ours.network == {"width": 16, "blocks": 2} and ours.steps == 7 and ours.schedule.warmup == 0.1
+    assert ours.contrast == Contrast(start=0.5), "what makes AECR-Net itself needs no word in a profile"
+    assert star.contrast == Contrast(start=0.5, rate="1:0")
+    assert none.contrast is None and none.rows == (), "without CR it stands for no row of AECR-Net"
+    assert ours.rows == ("table1/aecrnet",)
+
+
+def test_a_published_recipe_lies_below_the_profile(tmp_path: Path) -> None:
+    root = profile(tmp_path, {"aodnet": {**AODNET, "recipe": "published", "steps": 5}}, {"dehazing": {"batch": 3}})
+    run = read_profile("p", root).runs["small"]
+    assert isinstance(run, DehazingRun)
+    assert run.steps == 5 and run.batch == 8 and run.loss == {"mse": 1.0} and run.optimiser.kind == "sgd"
+
+
+def test_seeds_are_runs(tmp_path: Path) -> None:
+    root = profile(tmp_path, {"aodnet": {"runs": {"small": {"dataset": "nh-haze", "seeds": 3}}}})
+    runs = read_profile("p", root).runs
+    assert list(runs) == ["small", "small-seed1", "small-seed2"] and [r.seed for r in runs.values()] == [0, 1, 2]
+    assert all(r.own for r in runs.values()) and len({r.fingerprint for r in runs.values()}) == 3
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"widht": 16}, ("small", "widht", "known")),
+    ({"learning_rat": 1e-3}, ("small", "did you mean 'learning_rate'")),
+    ({"network": {"width": 3}}, ("small", "network", "width")),
+    ({"schedule": {"warm": 0.1}}, ("schedule", "did you mean 'warmup'")),
+    ({"optimiser": {"kind": "adan"}}, ("optimiser.kind", "adam")),
+    ({"steps": "3"}, ("steps", "integer")),
+    ({"steps": -3}, ("steps", "greater than or equal to 0")),
+    ({"seed": -1}, ("seed",)),
+    ({"precision": "16-mixed"}, ("precision", "bf16-mixed")),
+    ({"precision": "banana"}, ("precision", "banana")),
+    ({"rows": ["table1/aodnett"]}, ("did you mean 'table1/aodnet'",)),
+    ({"rows": ["table1/ffanet"]}, ("table1/ffanet", "its system is aodnet")),
+    ({"dataset": "nh-haz"}, ("did you mean 'nh-haze'",)),
+    ({"dataset": "horse2zebra"}, ("horse2zebra", "translation")),
+    ({"objective": {}}, ("objective",)),
+    ({"load": 36}, ("load",)),
+    ({"seeds": 0}, ("seeds",)),
+    ({"clip": 0.0}, ("clip",)),
+    ({"contrast": {"rate": "a:b"}}, ("a:b",)),
+])
+def test_a_mistake_of_a_dehazer_is_one_line(tmp_path: Path, settings: dict[str, Any], words: tuple[str, ...]) -> None:
+    root = profile(tmp_path, {"aodnet": {"runs": {"small": {"dataset": "nh-haze", **settings}}}})
+    text = said(root)
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize("settings", [
+    {"clip": 0.1}, {"loss": {"l1": 1.0}}, {"channels_last": True}, {"optimiser": {"kind": "sgd"}},
+    {"contrast": {"rate": "1:1"}}, {"objective": {"lamda_x": 1.0}}, {"objective": {"negatives": "extern"}},
+    {"objective": {"tau": "0.07"}}])
+def test_what_a_translator_has_not_is_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    said(profile(tmp_path, {"cut": {"runs": {"zebras": {"dataset": "horse2zebra", **settings}}}}))
+
+
+def test_aecrnet_without_its_term_is_another_row(tmp_path: Path) -> None:
+    run = {"dataset": "sots-indoor", "contrast": None, "rows": ["table2/ours"]}
+    assert "contrast is null" in said(profile(tmp_path, {"aecrnet": {"runs": {"a": run}}}))
+    run["rows"] = ["table2/base+dfe+mixup"]
+    assert read_profile("p", profile(tmp_path, {"aecrnet": {"runs": {"a": run}}})).runs["a"].rows == tuple(run["rows"])
+
+
+def test_a_default_of_all_systems_makes_none_of_them_another(tmp_path: Path) -> None:
+    assert "contrast" in said(profile(tmp_path, {"aodnet": AODNET}, {"dehazing": {"contrast": {"rate": "1:1"}}}))
+    assert "tasks" not in said(profile(tmp_path, {"aodnet": AODNET}, {"dehazig": {}}))
+    assert "did you mean 'aodnet'" in said(profile(tmp_path, {"aodnett": AODNET}))
+
+
+def test_yaml_is_read_by_the_rules_that_dvc_writes(tmp_path: Path) -> None:
+    path = tmp_path / "profiles/p/params.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("systems:\n  aecrnet:\n    learning_rate: 1e-05\n    runs:\n"
+                    "      a: {dataset: sots-indoor, contrast: {rate: 1:10}, rows: [table4/1:r]}\n")
+    run = read_profile("p", tmp_path).runs["a"]
+    assert isinstance(run, DehazingRun) and run.contrast is not None
+    assert run.learning_rate == 1e-5 and run.contrast.rate == "1:10"
+
+
+def test_a_changed_run_has_another_place(tmp_path: Path) -> None:
+    root = profile(tmp_path, {"aodnet": AODNET})
+    own = find("p", "small", root=root)
+    assert own.own and own.id == "small"
+    assert find("p", "aodnet", "nh-haze", root=root) == own, "the plain run of a system is the profile's, if it has it"
+    short = find("p", "small", root=root, steps=1)
+    assert not short.own and short.id != own.id and short.steps == 1
+    assert find("p", "small", root=root, steps=own.steps) == own
+    other = find("p", "aodnet", "dense-haze", root=root)
+    assert not other.own and other.dataset == "dense-haze"
+    assert [r.id for r in select("p", ["aodnet"], root=root)] == ["small"]
+    with pytest.raises(UserError, match="steps"):
+        find("p", "small", root=root, steps=-3)
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        find("p", "smal", root=root)
+
+
+def test_the_objective_of_a_translator_keeps_what_is_not_named(tmp_path: Path) -> None:
+    settings = {"dataset": "horse2zebra", "objective": {"patches": 16}}
+    run = read_profile("p", profile(tmp_path, {"fastcut": {"runs": {"zebras": settings}}})).runs["zebras"]
+    assert isinstance(run, TranslationRun)
+    objective = build_objective(run)
+    assert vars(objective)["patches"] == 16 and vars(objective)["lambda_x"] == 10.0 and vars(objective)["flip"]
+
+
+@pytest.mark.parametrize("name", profiles(PROJECT))
+def test_every_profile_reads(name: str) -> None:
+    assert all(run.own and run.profile == name for run in read_profile(name, PROJECT).runs.values())
