@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from reprolib.errors import UserError
 from reprolib.metrics.metric import Metric
-from reprolib.metrics.protocols import GAUSSIAN, Protocol
+from reprolib.metrics.protocols import GAUSSIAN, Protocol, plane
 
 POOLED_SIDE = 256
 """gUNet shrinks a picture until its shorter side is about this many pixels."""
 
 
 def ssim(restored_HW3: NDArray[np.float64], clear_HW3: NDArray[np.float64], protocol: Protocol) -> float:
-    """Mean over pixels and channels.
+    """Mean over pixels, and over channels where there are three.
 
     Raises:
         UserError: pictures smaller than the window.
@@ -32,13 +32,19 @@ def ssim(restored_HW3: NDArray[np.float64], clear_HW3: NDArray[np.float64], prot
         raise UserError(
             f"a picture of {clear_HW3.shape[0]}x{clear_HW3.shape[1]} pixels is smaller than the "
             f"{window}x{window} window of SSIM", fix=f"give pictures of at least {window} pixels a side")
-    if protocol.padded:
-        # scikit-image averages only where the window fits. Zeros of half a window around both pictures make it fit at
-        # exactly the original pixels, which is a zero-padded convolution of the same size.
-        border = ((window // 2,) * 2, (window // 2,) * 2, (0, 0))
-        restored_HW3, clear_HW3 = np.pad(restored_HW3, border), np.pad(clear_HW3, border)
+    restored, clear = plane(restored_HW3, protocol.ssim_on), plane(clear_HW3, protocol.ssim_on)
+    border = window // 2
+    if protocol.volume:
+        # scikit-image averages only where the window fits: with half a window of repeated values around, everywhere.
+        restored, clear = np.pad(restored, border, mode="edge"), np.pad(clear, border, mode="edge")
+    elif protocol.padded:
+        # Likewise, zeros around make it a zero-padded convolution of the same size.
+        around = ((border, border), (border, border), (0, 0))[:clear.ndim]
+        restored, clear = np.pad(restored, around), np.pad(clear, around)
+    channels = -1 if clear.ndim == 3 and not protocol.volume else None
     gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False} if window == GAUSSIAN else {}
-    return float(structural_similarity(clear_HW3, restored_HW3, data_range=1, channel_axis=-1, **gaussian))
+    return float(structural_similarity(clear, restored, data_range=protocol.data_range, channel_axis=channels,
+                                       **gaussian))
 
 
 def _pool(picture_HW3: NDArray[np.float64]) -> NDArray[np.float64]:
