@@ -26,6 +26,10 @@ def printable(text: str) -> str:
     """Text in which bytes of a file's name that are no UTF-8 stand as \\udcXX, so that it can be printed anywhere."""
     return text.encode(errors="backslashreplace").decode()
 
+    def _render_traceback_(self) -> list[str]:
+        """How a notebook shows it: in one line, as the command line does."""
+        return [str(self)]
+
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that does not exist, with the nearest one that does."""

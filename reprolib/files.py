@@ -65,18 +65,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: there is no such file, or it is no mapping.
     """
+    content = _yaml(path)
+    if not isinstance(content, dict):
+        raise UserError("not a mapping", where=path, fix="write `key: value` lines")
+    return content
+
+
+def read_yaml_list(path: Path) -> list[Any]:
+    """A list out of a YAML file, as `read_yaml` reads it.
+
+    Raises:
+        UserError: there is no such file, or it is no list.
+    """
+    content = _yaml(path)
+    if not isinstance(content, list):
+        raise UserError("not a list", where=path, fix="begin each entry with `- `")
+    return content
+
+
+def _yaml(path: Path) -> object:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        content: object = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError("no such file", where=path, fix="check the path") from error
     except (YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"not YAML: {reason}", where=path, fix="mend the line that it names") from error
-    if not isinstance(content, dict):
-        raise UserError("not a mapping", where=path, fix="write `key: value` lines")
     return content
 
 

@@ -105,8 +105,9 @@ def keep(rows: list[dict[str, Any]], root: Path = Path()) -> list[Path]:
 
 
 def read(root: Path = Path()) -> list[dict[str, Any]]:
-    """All kept rows."""
-    return [row for path in sorted((root / FOLDER).glob("*.json")) for row in json.loads(path.read_text())]
+    """All kept rows; what translators cost (`reprolib.bench.translators`) is kept beside them."""
+    files = (path for path in sorted((root / FOLDER).glob("*.json")) if not path.name.startswith("translators_"))
+    return [row for path in files for row in json.loads(path.read_text())]
 
 
 def file_name(row: dict[str, Any]) -> str:

@@ -35,6 +35,9 @@ class System:
     """How its authors train it, as settings of `reprolib.runs.run`; checked when a profile asks for it."""
     paper_params: str | None = None
     """The parameter figure as Table 1 prints it, e.g. '2.61M'."""
+    verified_params: int | None = None
+    """The exact count of `build()`'s learned scalars (of a translator's counted part), taken from what its authors
+    released or from a layout that prints as the paper has it; the gate holds the code to it."""
     count_note: str | None = None
     """Why the parameter count differs from the paper's figure, where it does."""
     trained: bool = True

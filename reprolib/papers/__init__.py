@@ -1,4 +1,4 @@
-"""The papers as data, a folder each: its tables (paper.yaml), printed numbers (cells.csv) and claims (claims.yaml).
+"""The papers as data, a folder each: tables and notebooks (paper.yaml), printed numbers (cells.csv), claims (claims.yaml).
 
 Tables, ledger, claims and notebooks iterate over what is found here; no paper's name stands in code. Nothing here
 knows what was measured.
@@ -15,6 +15,7 @@ from typing import Any
 
 from reprolib.errors import UserError, unknown
 from reprolib.files import read_yaml
+from reprolib.papers.claims import Claim, read_claims
 
 FOLDER = Path(__file__).parent
 
@@ -92,6 +93,21 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Notebook:
+    """A notebook beside those of the tables: drawn in each profile that has a run for what it shows."""
+
+    name: str
+    """Of the executed notebook and of its figure."""
+    source: str
+    """notebooks/SOURCE.ipynb."""
+    shows: str
+    """A row's or a table's id."""
+    column: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What the notebook is told beside the profile."""
+
+
+@dataclass(frozen=True)
 class Paper:
     """One folder."""
 
@@ -103,6 +119,8 @@ class Paper:
     columns: Mapping[str, Column]
     tables: Mapping[str, Table]
     cells: tuple[Cell, ...]
+    notebooks: Mapping[str, Notebook] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
 
 
 @cache
@@ -115,10 +133,10 @@ def papers() -> Mapping[str, Paper]:
     found = {path.parent.name: _read(path) for path in sorted(FOLDER.glob("*/paper.yaml"))}
     owner: dict[str, str] = {}
     for paper in found.values():
-        for table in paper.tables:
-            if owner.setdefault(table, paper.name) != paper.name:
-                both = f"papers/{owner[table]}, papers/{paper.name}"
-                raise UserError(f"two papers have a table '{table}'", where=both,
+        for name in (*paper.tables, *paper.notebooks):  # a table has a notebook of its name
+            if owner.setdefault(name, paper.name) != paper.name:
+                both = f"papers/{owner[name]}, papers/{paper.name}"
+                raise UserError(f"two papers have a table or a notebook '{name}'", where=both,
                                 fix="rename one of them in paper.yaml and cells.csv")
     return found
 
@@ -126,6 +144,23 @@ def papers() -> Mapping[str, Paper]:
 def tables() -> Iterator[tuple[Paper, Table]]:
     """Every table of every paper."""
     return ((paper, table) for paper in papers().values() for table in paper.tables.values())
+
+
+def table(name: str) -> tuple[Paper, Table]:
+    """A table and its paper.
+
+    Raises:
+        UserError: no such table, with the nearest name.
+    """
+    known = {table.name: (paper, table) for paper, table in tables()}
+    if name not in known:
+        raise unknown("table", name, known)
+    return known[name]
+
+
+def claims() -> tuple[Claim, ...]:
+    """Every claim of every paper."""
+    return tuple(claim for paper in papers().values() for claim in paper.claims)
 
 
 def rows() -> dict[str, Row]:
@@ -148,6 +183,8 @@ def _read(path: Path) -> Paper:
         found = {key: _table(key, dict(entry)) for key, entry in content["tables"].items()}
         head = {key: str(content[key]) for key in ("title", "authors", "venue", "source")}
         cells = tuple(_cells(path.with_name("cells.csv"), name, found))
+        notebooks = {key: _notebook(path, key, dict(entry), found, columns)
+                     for key, entry in content.get("notebooks", {}).items()}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"not the description of a paper: {type(error).__name__} {error}", where=path,
                         fix="compare it with papers/aecrnet/paper.yaml") from error
@@ -155,7 +192,8 @@ def _read(path: Path) -> Paper:
         for column in table.columns:
             if column not in columns:
                 raise unknown(f"column of {path}, table {table.name}:", column, columns)
-    return Paper(name, **head, columns=columns, tables=found, cells=cells)
+    claims = read_claims(path.with_name("claims.yaml"), cells)
+    return Paper(name, **head, columns=columns, tables=found, cells=cells, notebooks=notebooks, claims=claims)
 
 
 def _table(name: str, entry: dict[str, Any]) -> Table:
@@ -163,6 +201,18 @@ def _table(name: str, entry: dict[str, Any]) -> Table:
             for key, row in entry.pop("rows").items()}
     lists = {key: tuple(entry.pop(key, ())) for key in ("columns", "metrics", "counts", "costs")}
     return Table(name=name, rows=rows, **lists, **entry)
+
+
+def _notebook(path: Path, name: str, entry: dict[str, Any], found: Mapping[str, Table],
+              columns: Mapping[str, Column]) -> Notebook:
+    """A notebook shows a row or a table in a column, which it is told, beside whatever else stands here."""
+    source = entry.pop("source")
+    kind = "row" if "row" in entry else "table"
+    known = [row for table in found.values() for row in table.rows] if kind == "row" else list(found)
+    for key, names in ((kind, known), ("column", list(columns))):
+        if entry[key] not in names:
+            raise unknown(f"{key} of {path}, notebook {name}:", entry[key], names)
+    return Notebook(name, source, entry[kind], entry["column"], entry)
 
 
 def _cells(path: Path, paper: str, found: Mapping[str, Table]) -> Iterator[Cell]:

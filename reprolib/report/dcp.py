@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from reprolib.errors import UserError
 from reprolib.files import write_text
-from reprolib.markdown import to_markdown
+from reprolib.report.markdown import to_markdown
 from reprolib.evaluation.record import PUBLISHED
 
 PRINTED = {"Table 1 (AECR-Net)": (15.09, 0.7649), "FFA-Net, gUNet": (16.62, 0.8179)}
@@ -21,6 +22,18 @@ def write(frame: pd.DataFrame, root: Path = Path()) -> None:
     out = root / "results" / PUBLISHED / "tables"
     write_text(out / "dcp_variants.csv", frame.to_csv(index=False, lineterminator="\n"))
     write_text(out / "dcp_variants.md", "\n".join(report(frame)))
+
+
+def read(root: Path = Path()) -> pd.DataFrame:
+    """What `write` wrote.
+
+    Raises:
+        UserError: the variants were not measured.
+    """
+    path = root / "results" / PUBLISHED / "tables" / "dcp_variants.csv"
+    if not path.is_file():
+        raise UserError("the variants of DCP are not measured yet", where=path, fix="run `reprolib report dcp`")
+    return pd.read_csv(path)
 
 
 def report(frame: pd.DataFrame) -> list[str]:

@@ -15,6 +15,9 @@ from matplotlib.figure import Figure
 
 from reprolib.files import write_atomically
 
+GridRow = tuple[str, list[tuple[str, np.ndarray, str]]]
+"""A picture's name, and for each column its label, the uint8 HW3 picture and a line to print under it."""
+
 matplotlib.rcParams["svg.hashsalt"] = "reprolib"
 
 
@@ -93,12 +96,8 @@ def deformable_offsets(photo_HW3: np.ndarray, predicted: Sequence[np.ndarray], s
     return figure
 
 
-def comparison_grid(rows: Sequence[tuple[str, Sequence[tuple[str, np.ndarray, str]]]]) -> Figure:
-    """Figures 7 and 8: one row a picture, one column a system.
-
-    Args:
-        rows: picture name, and for each column its label, uint8 HW3 picture and a line to print under it.
-    """
+def comparison_grid(rows: Sequence[GridRow]) -> Figure:
+    """Figures 7 and 8: one row a picture, one column a system."""
     columns = len(rows[0][1])
     figure = Figure(figsize=(2.9 * columns, 2.25 * len(rows) + 0.3), layout="constrained")
     grid = figure.subplots(len(rows), columns, squeeze=False)

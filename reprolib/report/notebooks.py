@@ -1,22 +1,81 @@
-"""Running a notebook with parameters, so that the same inputs give the same bytes."""
+"""A profile's notebooks: one for each table and each figure of the papers that it has a run for."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from reprolib import papers
 from reprolib.errors import UserError, unknown
 from reprolib.files import write_text
 from reprolib.progress import line
+from reprolib.runs.concurrent import side_by_side
+from reprolib.runs.places import results_folder
 
 QUIET = ["--log-level=CRITICAL"]
 """What a kernel says of itself would tear the lines of progress apart; what a cell says goes into the notebook."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """One notebook to execute."""
+
+    name: str
+    source: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def of_profile(profile: str, root: Path = Path()) -> dict[str, Job]:
+    """The notebooks of a profile by name: tables and figures with a run that stands for what they show.
+
+    Raises:
+        UserError: no such profile, or a mistake in it.
+    """
+    from reprolib.report.shown import find_runs
+
+    found: dict[str, Job] = {}
+    for paper in papers.papers().values():
+        for table in paper.tables.values():
+            if any(find_runs(profile, table.name, column, root) for column in table.columns):
+                found[table.name] = Job(table.name, "table", {"profile": profile, "table": table.name})
+        for notebook in paper.notebooks.values():
+            if find_runs(profile, notebook.shows, notebook.column, root):
+                told = {"profile": profile, "name": notebook.name, **notebook.parameters}
+                found[notebook.name] = Job(notebook.name, notebook.source, told)
+    return found
+
+
+def write(profile: str, names: Iterable[str] | None = None, root: Path = Path(), jobs: int | None = None) -> list[Path]:
+    """Execute notebooks of a profile, or all, side by side into results/<profile>/notebooks.
+
+    Raises:
+        UserError: no such notebook, a parameter that it does not have, or a cell that fails.
+    """
+    known = of_profile(profile, root)
+    chosen = list(known if names is None else dict.fromkeys(names))
+    for name in chosen:
+        if name not in known:
+            raise unknown(f"notebook of profile '{profile}'", name, known)
+    import papermill  # noqa: F401 - once, before the processes are copied
+
+    return side_by_side(partial(_execute, profile=profile, root=root), [known[name] for name in chosen], jobs,
+                        accelerator="cpu", always=True)
+
+
+def _execute(job: Job, profile: str, root: Path) -> Path:
+    output = results_folder(profile, root) / "notebooks" / f"{job.name}.ipynb"
+    told = {**job.parameters, **({} if root == Path() else {"root": str(root.resolve())})}
+    execute(root / "notebooks" / f"{job.source}.ipynb", output, told, job.name)
+    return output
+
+
 def execute(source: Path, output: Path, parameters: dict[str, Any], name: str = "") -> None:
-    """Run `source` from the project's root and write the result to `output`; the source is never touched.
+    """Run `source` from the current folder and write the result to `output`; the source is never touched.
 
     What differs between two equal runs is taken out: papermill's and the kernel's times, random cell ids, stderr.
     The result is signed, so that JupyterLab on this machine trusts it.
@@ -32,7 +91,7 @@ def execute(source: Path, output: Path, parameters: dict[str, Any], name: str = 
     from papermill.exceptions import PapermillExecutionError
 
     if not source.is_file():
-        raise UserError("no such notebook", where=source)
+        raise UserError("no such notebook", where=source, fix="check its name in paper.yaml")
     known = papermill.inspect_notebook(str(source))
     for parameter in parameters:
         if parameter not in known:
@@ -46,7 +105,8 @@ def execute(source: Path, output: Path, parameters: dict[str, Any], name: str = 
                 str(source), None, parameters, progress_bar=False, record_timing=False, kernel_name="python3",
                 extra_arguments=QUIET, on_cell_start=lambda cell_index, **_: update(cell_index, ""))
         except PapermillExecutionError as error:
-            raise UserError(f"cell {error.exec_count} failed: {error.ename}: {error.evalue}", where=source,
+            said = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
+            raise UserError(f"cell {error.exec_count} failed: {said}", where=source,
                             fix="open it in JupyterLab and run it") from error
         update(cells, "")
     write_text(output, stable(notebook))

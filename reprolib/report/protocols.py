@@ -1,40 +1,57 @@
-"""How much the metric's protocol alone moves a number: the same pictures, measured every way."""
+"""How much the metric's protocol alone moves a number: a table for each notebook that shows it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from reprolib import models
-from reprolib.data.paired import open_split
-from reprolib.evaluation.networks import CHECKPOINT, load_network
-from reprolib.runs.experiment import Experiment
+from reprolib import papers
+from reprolib.errors import UserError
+from reprolib.evaluation.protocols import ProtocolRow
 from reprolib.files import write_text
-from reprolib.models.inference import restore
-from reprolib.markdown import to_markdown
-from reprolib.metrics.quality import PROTOCOLS, measure
-from reprolib.progress import track
+from reprolib.papers import Notebook
+from reprolib.report.markdown import to_markdown
+from reprolib.report.shown import find_runs
+from reprolib.runs.places import results_folder
+from reprolib.runs.run import DehazingRun
+
+SOURCE = "protocols"
+"""The notebook that draws such a table; its `systems` in paper.yaml are the ones that are measured."""
 
 
-def write(profile: str, runs: list[Experiment], root: Path = Path()) -> None:
-    """results/<profile>/tables/protocols.{csv,md}: mean PSNR and SSIM by system and protocol."""
-    rows = []
-    for e in runs:
-        system = models.get(e.system)
-        weights = e.folder(root) / CHECKPOINT if system.trained else None
-        network = load_network(system, weights, **e.network)
-        pairs = open_split(e.dataset, "test")
-        scores: dict[str, list[dict[str, float]]] = {name: [] for name in PROTOCOLS}
-        for pair in track(pairs, f"measuring {e.system} under {len(PROTOCOLS)} protocols"):
-            restored, clear = restore(network, pair.hazy, system.multiple), pair.clear / 255.0
-            for name in PROTOCOLS:
-                scores[name].append(measure(restored, clear, name))
-        rows += [{"system": e.system, "dataset": e.dataset, "protocol": name,
-                  **{m: round(float(np.mean([s[m] for s in scores[name]])), 4) for m in ("psnr", "ssim")}}
-                 for name in PROTOCOLS]
-    frame = pd.DataFrame(rows)
-    out = root / "results" / profile / "tables"
-    write_text(out / "protocols.csv", frame.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "protocols.md", to_markdown(frame))
+def runs_shown(profile: str, root: Path = Path()) -> dict[str, list[DehazingRun]]:
+    """The runs that are to be measured under every protocol, by the name of the notebook that shows them."""
+    shown: dict[str, list[DehazingRun]] = {}
+    for notebook in _notebooks():
+        runs = find_runs(profile, notebook.shows, notebook.column, root).values()
+        chosen = [r for r in runs if isinstance(r, DehazingRun) and r.system in notebook.parameters["systems"]]
+        if chosen:
+            shown[notebook.name] = chosen
+    return shown
+
+
+def write(name: str, rows: Iterable[ProtocolRow], profile: str, root: Path = Path()) -> None:
+    """results/<profile>/tables/<name>.{csv,md}: means by system and protocol."""
+    frame = pd.DataFrame([{"system": row.system, "dataset": row.dataset, "protocol": row.protocol,
+                           **{metric: round(value, 4) for metric, value in row.scores.items()}} for row in rows])
+    folder = results_folder(profile, root) / "tables"
+    write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / f"{name}.md", to_markdown(frame))
+
+
+def read(name: str, profile: str, root: Path = Path()) -> pd.DataFrame:
+    """What `write` wrote.
+
+    Raises:
+        UserError: it was not measured yet.
+    """
+    path = results_folder(profile, root) / "tables" / f"{name}.csv"
+    if not path.is_file():
+        raise UserError("the protocols are not measured yet", where=path, fix="run `dvc repro`")
+    return pd.read_csv(path)
+
+
+def _notebooks() -> list[Notebook]:
+    return [n for paper in papers.papers().values() for n in paper.notebooks.values() if n.source == SOURCE]

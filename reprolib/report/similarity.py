@@ -16,9 +16,9 @@ from reprolib.evaluation.networks import load_network
 from reprolib.models.inference import to_uint8
 
 
-def load_cut(weights: Path) -> nn.Module:
-    """A trained CUT with its projection heads."""
-    system = models.get("cut")
+def load_with_heads(name: str, weights: Path) -> nn.Module:
+    """A trained CUT, or a system of its kind, with its projection heads."""
+    system = models.get(name)
     return load_network(system, weights, (*system.inference, *system.kept))
 
 

@@ -10,12 +10,9 @@ import base64
 import io
 from collections.abc import Mapping
 from html import escape
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from reprolib.data.images import read_rgb
 
 
 def slider(pictures: Mapping[str, np.ndarray], width: int = 640) -> str:
@@ -40,19 +37,6 @@ def slider(pictures: Mapping[str, np.ndarray], width: int = 640) -> str:
     names = " &nbsp;|&nbsp; ".join(escape(label) for label, _ in items)
     return (f'<div style="{box}">{"".join(layers)}</div>'
             f"<p>{names} &mdash; drag the lower right corner of each part to compare</p>")
-
-
-def comparison(profile: str, root: Path, experiment: str = "aecrnet-homogeneous", image: str | None = None,
-               dataset: str = "haze-homogeneous") -> str:
-    """The slider of hazy / ours / clear for one test picture of an experiment."""
-    outputs = root / "outputs" / profile / experiment
-    name = image or min((p.stem for p in outputs.glob("*.png")), key=lambda n: (len(n), n))
-    test = root / "data" / dataset / "test"
-    return slider({
-        "hazy": read_rgb(test / "hazy" / f"{name}.png"),
-        f"ours ({experiment})": read_rgb(outputs / f"{name}.png"),
-        "clear": read_rgb(test / "clear" / f"{name.split('_')[0]}.png"),
-    })
 
 
 def _inline(picture_HW3: np.ndarray) -> str:

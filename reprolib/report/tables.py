@@ -1,97 +1,145 @@
-"""The papers' tables with our numbers beside theirs, drawn from the ledger."""
+"""The papers' tables in their own shape, our numbers beside theirs, drawn from the ledger."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from reprolib.errors import UserError
+from reprolib import papers
+from reprolib.evaluation.record import PUBLISHED, Record, read_records
 from reprolib.files import write_text
-from reprolib.markdown import to_markdown
-from reprolib.results.ledger import NAMES, ledger_file
+from reprolib.papers import Table
+from reprolib.report.markdown import to_markdown
+from reprolib.results import claims
+from reprolib.results.ledger import COUNTED, Entry
+from reprolib.results.quantity import quantity, text
+from reprolib.runs.places import results_folder
+from reprolib.runs.rows import rows_of
 
-TITLES = {
-    "table1": "Table 1. Dehazing systems",
-    "table2": "Table 2. Ablation of AECR-Net",
-    "table4": "Table 4. Rates of positives to negatives",
-    "cut": "CUT's table. Unpaired translation",
-}
-DECIMALS = {"psnr": 2, "ssim": 4}
-
-
-def read_ledger(profile: str, root: Path = Path()) -> list[dict[str, Any]]:
-    """Entries of a profile's ledger.
-
-    Raises:
-        UserError: it was not written yet.
-    """
-    path = ledger_file(profile, root)
-    if not path.is_file():
-        raise UserError("no ledger yet", where=path, fix="run `dvc repro`")
-    return list(json.loads(path.read_text()))
+Head = tuple[str, str]
+"""Column of the paper; what is printed or measured in it."""
 
 
-def table(entries: list[dict[str, Any]], name: str) -> pd.DataFrame:
-    """One table: a row a system, and for each printed column the paper's number and ours.
+def frame(entries: Iterable[Entry], name: str) -> pd.DataFrame:
+    """One table: a row a system, and under each printed column the paper's numbers and ours, in two levels of heads.
 
-    Where an embedded dataset stands in for a benchmark, or another metric for the printed one, the column says so.
+    Where an embedded dataset stands in for a benchmark, or another metric for the printed one, the head says so.
     Spread is the standard deviation over seeds. The first row is the unprocessed input under the same measures.
     """
+    paper, table = papers.table(name)
     chosen = [e for e in entries if e["table"] == name]
-    here = {(e["dataset"], e["metric"]): _here(e) for e in chosen}
-    here |= {(e["dataset"], e["metric"]): _here(e) for e in chosen if e["value"] is not None}
-    rows: dict[str, dict[str, str]] = {}
-    untouched: dict[str, str] = {"row": "input, unprocessed"}
-    for e in chosen:
-        row = rows.setdefault(e["row"], {"row": e["label"]})
-        row[f"{_column(e['dataset'], e['metric'], e['unit'])} paper"] = e["printed"]
-        column = here[e["dataset"], e["metric"]]
-        row[column] = ours(e)
-        if e["input_value"] is not None:
-            untouched[column] = f"{e['input_value']:.{DECIMALS.get(e['metric'], 2)}f}"
-    body = ([untouched] if len(untouched) > 1 else []) + list(rows.values())
-    columns = list(dict.fromkeys(k for row in rows.values() for k in row))
-    return pd.DataFrame(body, columns=columns).fillna("")
+    first: Head = ("", "system")
+    rows: dict[str, dict[Head, str]] = {}
+    untouched: dict[Head, str] = {first: "input, unprocessed"}
+    shown: list[Head] = [first]
+    for column in (*table.columns, ""):
+        of_column = [e for e in chosen if e["dataset"] == column]
+        label = paper.columns[column].label if column else ""
+        stand_ins = sorted({e["stand_in"] for e in of_column if e["stand_in"]})
+        group = f"{label} (here {', '.join(stand_ins)})" if stand_ins else label
+        for metric in (*table.metrics, *table.counts, *table.costs):
+            found = [e for e in of_column if e["metric"] == metric]
+            if not found:
+                continue
+            theirs, ours = (group, f"{_label([metric], found)} paper"), (group, f"{_label(_measured(found), found)} here")
+            shown += ([theirs] if any(e["printed"] for e in found) else []) + [ours]
+            for e in found:
+                row = rows.setdefault(e["row"], {first: e["label"]})
+                row[theirs], row[ours] = e["printed"], our_side(e)
+                if e["input_value"] is not None:
+                    untouched[ours] = text(e["measured"], e["input_value"])
+    ordered = [rows[row] for row in rows_of(name) if row in rows]
+    body = ([untouched] if len(untouched) > 1 else []) + ordered
+    return pd.DataFrame([[row.get(head, "") for head in shown] for row in body],
+                        columns=pd.MultiIndex.from_tuples(shown))
 
 
-def _column(dataset: str, metric: str, unit: str) -> str:
-    return " ".join(part for part in (dataset, metric, f"[{unit}]" if unit else "") if part)
+def _measured(found: list[Entry]) -> list[str]:
+    """What fills a column, the printed metric where nothing does."""
+    return sorted({e["measured"] for e in found if e["value"] is not None}) or [found[0]["metric"]]
 
 
-def _here(entry: dict[str, Any]) -> str:
-    """Heading of our column: what was measured, on what."""
-    measured = NAMES.get(entry["measured"], entry["measured"])
-    return f"{_column(entry['stand_in'] or entry['dataset'], measured, entry['unit'])} here"
+def _label(names: list[str], found: list[Entry]) -> str:
+    unit = found[0]["unit"]
+    label = " or ".join(quantity(name).label for name in names)
+    return f"{label} [{unit}]" if unit else label
 
 
-def ours(entry: dict[str, Any]) -> str:
+def our_side(entry: Entry) -> str:
     """Our side of a cell: value and spread, or the status in words."""
     if entry["value"] is None:
         return "" if entry["status"] == "not printed" else entry["status"]
-    if entry["metric"] == "params":
-        return f"{entry['value']:,} ({entry['status']})"
-    decimals = DECIMALS.get(entry["metric"], 2)
-    text = f"{entry['value']:.{decimals}f}"
+    shown = text(entry["measured"], entry["value"])
     if entry["spread"] is not None:
-        text += f" ± {entry['spread']:.{decimals}f}"
-    return text if entry["status"] == "measured" else f"{text} ({entry['status']})"
+        shown += f" ± {text(entry['measured'], entry['spread'])}"
+    return shown if entry["status"] == "measured" else f"{shown} ({entry['status']})"
 
 
-def notes(entries: list[dict[str, Any]], name: str) -> list[str]:
+def notes(entries: Iterable[Entry], name: str) -> list[str]:
     """Conditions under which the numbers of a table were measured, each once."""
-    measured = (e for e in entries if e["table"] == name and e["value"] is not None and e["metric"] != "params")
+    measured = (e for e in entries if e["table"] == name and e["value"] is not None and e["evidence"] != COUNTED)
     return list(dict.fromkeys(e["why"] for e in measured))
 
 
-def write(profile: str, entries: list[dict[str, Any]], root: Path = Path()) -> None:
-    """results/<profile>/tables/<table>.{csv,md}."""
-    folder = root / "results" / profile / "tables"
-    for name, title in TITLES.items():
-        frame = table(entries, name)
-        write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-        page = [f"# {title}: the paper and profile '{profile}'", "", to_markdown(frame)]
-        page += [f"* {note}" for note in notes(entries, name)]
-        write_text(folder / f"{name}.md", "\n".join(page).rstrip() + "\n")
+def claims_of(entries: list[Entry], name: str) -> pd.DataFrame:
+    """The paper's claims about a table, held against the measurements; empty where it makes none."""
+    values, spreads = claims.values(entries), claims.spreads(entries)
+    label = {row.id: row.label for row in rows_of(name).values()}
+    return pd.DataFrame([
+        {"the paper says": c.text, "that is": f"{label[c.left]} {c.relation} {label[c.right]}",
+         "in": " ".join(filter(None, (c.column, quantity(c.metric).label))), "here": claims.check(c, values, spreads)}
+        for c in papers.claims() if c.table == name])
+
+
+def published_weights(name: str, root: Path = Path()) -> pd.DataFrame:
+    """Scores of the authors' own weights for a table's systems and columns; empty where none were measured."""
+    paper, table = papers.table(name)
+    systems = {row.system: row.label for row in rows_of(name).values() if table.task}
+    rows: dict[tuple[str, str], dict[str, object]] = {}
+    for r in read_records(PUBLISHED, root):
+        if r.system in systems and any(p == paper.name for p, _ in papers.columns_of(r.dataset)):
+            row = rows.setdefault((r.system, r.dataset), {
+                "system": systems[r.system], "dataset": r.dataset, "pictures": r.n, "protocol": r.protocol})
+            label = quantity(r.metric).label
+            row[f"{label} input"], row[label], row["weights"] = r.input_value, r.value, r.note
+    return pd.DataFrame(list(rows.values()))
+
+
+def checkpoints(profile: str, name: str, root: Path = Path()) -> pd.DataFrame:
+    """Scores of the last checkpoint beside those of another, for a table's runs that were measured at both."""
+    rows: dict[tuple[str, str], dict[str, object]] = {}
+    records = [r for r in read_records(profile, root) if _is_of(r, name)]
+    both = {r.experiment for r in records if not r.tabled}
+    for r in records:
+        if r.experiment in both:
+            row = rows.setdefault((r.experiment, r.metric), {
+                "system": r.system, "dataset": r.dataset, "metric": quantity(r.metric).label})
+            row[r.checkpoint] = r.value
+    return pd.DataFrame(list(rows.values()))
+
+
+def _is_of(record: Record, table: str) -> bool:
+    return any(row.partition("/")[0] == table for row in record.rows)
+
+
+def page(entries: list[Entry], table: Table, profile: str) -> str:
+    """A table as Markdown, which has one row of heads: the second level is the first row."""
+    drawn = frame(entries, table.name)
+    groups, heads = (list(drawn.columns.get_level_values(level)) for level in (0, 1))
+    top = [group if i == 0 or group != groups[i - 1] else "" for i, group in enumerate(groups)]
+    body = pd.DataFrame([[f"**{head}**" for head in heads], *drawn.values.tolist()])
+    lines = [f"# {table.title}: the paper and profile '{profile}'", "", to_markdown(body, top)]
+    return "\n".join([*lines, *(f"* {note}" for note in notes(entries, table.name))]).rstrip() + "\n"
+
+
+def write(profile: str, entries: list[Entry], root: Path = Path()) -> None:
+    """results/<profile>/tables/<table>.{csv,md}, of every table of every paper that has an entry."""
+    folder = results_folder(profile, root) / "tables"
+    for _, table in papers.tables():
+        if any(e["table"] == table.name for e in entries):
+            drawn = frame(entries, table.name)
+            drawn.columns = pd.Index([" ".join(filter(None, head)) for head in drawn.columns])
+            write_text(folder / f"{table.name}.csv", drawn.to_csv(index=False, lineterminator="\n"))
+            write_text(folder / f"{table.name}.md", page(entries, table, profile))

@@ -1,111 +1,216 @@
-"""The ledger: every cell of the papers beside what this repository measured for it, or why it did not."""
+"""The ledger: every cell of the papers' tables beside what this repository measured for it, or why it did not.
+
+Rows are the printed ones and the registered systems that join a table; columns and metrics are the papers' own and
+those that a table adds to them. Nothing here knows a table, a paper or a column by its name.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from reprolib import models
-from reprolib.data.registry import data_home, datasets, get_dataset, locate
+from reprolib import metrics, models, papers
+from reprolib.data.registry import get_dataset, locate
 from reprolib.errors import UserError
-from reprolib.files import write_text
-from reprolib.markdown import lines_of
-from reprolib.papers.cells import Cell, exact_counts, load
+from reprolib.evaluation.record import Record, read_records
+from reprolib.metrics.protocols import DEFAULT
+from reprolib.papers import Cell, Paper, Row, Table
+from reprolib.results.costs import Cost, read_costs
 from reprolib.results.gate import expected_file, key, read_expected
-from reprolib.evaluation.record import Record, read_records, records_folder
-
-TABLE_PROTOCOL = "aecr"
-"""The protocol whose numbers fill the PSNR and SSIM cells."""
-
-NAMES = {"fid": "FID", "fd_vgg16": "FD-VGG16"}
-STANDS_FOR = {"fd_vgg16": "fid"}
-"""Metrics that fill a cell of another metric where that one cannot be had; the entry says which was measured."""
-
-COSTS = ("sec_per_iter", "memory")
-"""Metrics that are measured in one run for all systems, apart from the records: they differ from run to run."""
+from reprolib.results.quantity import quantity
+from reprolib.runs.digests import measuring_digest
+from reprolib.runs.places import records_folder
+from reprolib.runs.profile import TaskRun, profiles, read_profile
+from reprolib.runs.rows import rows_of
 
 Entry = dict[str, Any]
+"""One cell, as ledger.json holds it (`_blank` has the fields)."""
+
+TRAINED, PUBLISHED, COUNTED = "trained here", "authors' weights", "counted"
+"""Evidence of a cell; a prior, which has nothing to train, counts as the first."""
+
+Digest = Callable[[TaskRun], str]
 
 
-def build(profile: str, root: Path = Path(), current_hash: Callable[[Record], str] | None = None) -> list[Entry]:
-    """One entry for every printed cell, in the order of the tables.
+def build(profile: str, root: Path = Path(), digest: Digest | None = measuring_digest) -> list[Entry]:
+    """One entry for every printed cell, and for every other row, column and metric of a table that has a record.
 
     Args:
-        current_hash: hash of the code that would make a record now; a record with another one is 'stale'.
+        digest: of the code that would make a run's records now; a record with another one is 'stale'. None asks not.
 
     Raises:
-        UserError: a file of records, or the profile's file of recorded results, is damaged.
+        UserError: a file of records, of costs or of recorded results is damaged.
     """
-    quality = ("psnr", "ssim")
-    records = [r for r in read_records(profile, root)
-               if r.tabled and (r.metric not in quality or r.protocol == TABLE_PROTOCOL)]
-    expected = read_expected(profile, root) if expected_file(profile, root).is_file() else {}
-    return [_entry(cell, profile, records, expected, current_hash, root) for cell in load()]
+    source = _Source(profile, root, digest)
+    return [entry for paper, table in papers.tables() for row in rows_of(table.name).values()
+            for entry in _row(paper, table, row, source)]
 
 
-def _entry(cell: Cell, profile: str, records: list[Record], expected: dict[str, Any],
-           current_hash: Callable[[Record], str] | None, root: Path) -> Entry:
-    entry: Entry = {
-        "paper": cell.paper, "table": cell.table, "row": cell.row, "dataset": cell.dataset, "metric": cell.metric,
-        "unit": cell.unit, "better": cell.better, "paper_value": cell.value, "printed": cell.printed,
-        "label": cell.label, "value": None, "spread": None, "n_seeds": 0, "status": "", "why": "", "record": None,
-        "stand_in": None, "measured": cell.metric, "gap": None, "input_value": None,
+@dataclass(frozen=True)
+class _Source:
+    """What a ledger is made from."""
+
+    profile: str
+    root: Path
+    digest: Digest | None
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """Those that fill cells; a picture's scores by the protocol that tables use."""
+        found = (r for r in read_records(self.profile, self.root) if r.tabled)
+        return [r for r in found if metrics.get(r.metric).of != "pictures" or r.protocol == DEFAULT]
+
+    @cached_property
+    def runs(self) -> dict[tuple[str, int], TaskRun]:
+        """The profile's runs by name and seed; there are none behind the records of the authors' weights."""
+        if not (self.root / "profiles").is_dir() or self.profile not in profiles(self.root):
+            return {}
+        return {(run.name, run.seed): run for run in read_profile(self.profile, self.root).runs.values()}
+
+    @cached_property
+    def expected(self) -> dict[str, Any]:
+        return read_expected(self.profile, self.root) if expected_file(self.profile, self.root).is_file() else {}
+
+    @cached_property
+    def costs(self) -> dict[str, Cost]:
+        """By system."""
+        return read_costs(self.profile, self.root)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Digests that were asked for, by the run's name."""
+        return {}
+
+    def of(self, paper: Paper, row: Row, column: str, metric: str) -> list[Record]:
+        """The records that stand for a cell."""
+        return [r for r in self.records if row.id in r.rows and (paper.name, column) in papers.columns_of(r.dataset)
+                and metric in (r.metric, metrics.get(r.metric).stands_for)]
+
+    def outdated(self, record: Record) -> str | None:
+        """Why a record is not what its run would give now."""
+        if self.digest is None:
+            return None
+        run = self.runs.get((record.experiment, record.seed))
+        if run is None:
+            return f"profile '{self.profile}' has no run '{record.experiment}' with seed {record.seed} any more"
+        if record.fingerprint and record.fingerprint != run.fingerprint:
+            return "the settings have changed since: run `dvc repro`"
+        if run.name not in self.digests:
+            self.digests[run.name] = self.digest(run)
+        return None if self.digests[run.name] == record.code_hash else "the code has changed since: run `dvc repro`"
+
+
+def _row(paper: Paper, table: Table, row: Row, source: _Source) -> Iterator[Entry]:
+    """The cells of a row in printed order, those that only we have among them."""
+    printed = {(c.column, c.metric): c for c in paper.cells if c.row == row.id}
+    for column in table.columns:
+        for metric in table.metrics:
+            cell = printed.pop((column, metric), None)
+            records = source.of(paper, row, column, metric)
+            if cell or records:
+                entry = _blank(paper, table, row, column, metric, cell)
+                yield entry | (_measured(cell, records, source) if records
+                               else _absent(paper, row, column, cell, source))
+    for metric in (*table.counts, *table.costs):
+        column, cell = next(((c.column, c) for c in printed.values() if c.metric == metric), ("", None))
+        entry = _blank(paper, table, row, column, metric, cell)
+        if metric in table.counts:
+            yield entry | _count(row, cell)
+        elif cell or row.system in source.costs:
+            yield entry | _cost(paper, row, column, metric, cell, source)
+
+
+def _blank(paper: Paper, table: Table, row: Row, column: str, metric: str, cell: Cell | None) -> Entry:
+    """An entry that says only what the paper does."""
+    kind = cell or quantity(metric)
+    return {
+        "paper": paper.name, "table": table.name, "row": row.id, "dataset": column, "metric": metric,
+        "unit": kind.unit, "better": kind.better, "paper_value": cell.value if cell else None,
+        "printed": cell.printed if cell else "", "label": row.label, "value": None, "spread": None, "n_seeds": 0,
+        "status": "", "why": "", "evidence": None, "record": None, "stand_in": None, "measured": metric, "gap": None,
+        "input_value": None,
     }
-    if cell.metric == "params":
-        return entry | _count(cell)
-    if cell.metric in COSTS:
-        return entry | _cost(cell, profile, root)
-    candidates = [r for r in records if cell.row in r.rows and _column(r) == cell.dataset
-                  and STANDS_FOR.get(r.metric, r.metric) == cell.metric]
-    if not candidates:
-        return entry | _absent(cell, profile)
-    found = _of_one_experiment(candidates)
+
+
+def _measured(cell: Cell | None, candidates: list[Record], source: _Source) -> Entry:
+    """What the records say."""
+    found = _of_one_run(candidates)
     first = found[0]
     dataset = get_dataset(first.dataset)
-    path = records_folder(profile, root) / f"{first.experiment}.json"
-    entry |= {"record": f"{path.relative_to(root).as_posix()}#{first.metric}",
-              "stand_in": first.dataset if dataset.embedded else None, "measured": first.metric,
-              "input_value": first.input_value}
+    made: Entry = {"record": _reference(first, source), "measured": first.metric, "input_value": first.input_value,
+                   "stand_in": first.dataset if dataset.embedded else None,
+                   "evidence": PUBLISHED if first.checkpoint == "published" else TRAINED}
     bad = next((r for r in found if r.status != "ok"), None)
     if bad is not None:
-        return entry | {"status": bad.status, "why": f"seed {bad.seed}: the output is {bad.status}"}
+        return made | {"status": bad.status, "why": f"seed {bad.seed}: the output is {bad.status}"}
     values = [r.value for r in found if r.value is not None]
-    entry |= {"value": mean(values), "n_seeds": len(values), "spread": stdev(values) if len(values) > 1 else None}
+    made |= {"value": mean(values), "n_seeds": len(values), "spread": stdev(values) if len(values) > 1 else None}
     why = _conditions(first)
-    known = expected.get(key(first))
+    known = source.expected.get(key(first))
     if len(values) == 1 and known and known["n_seeds"] > 1:
-        entry |= {"spread": known["sd"], "n_seeds": known["n_seeds"]}
+        made |= {"spread": known["sd"], "n_seeds": known["n_seeds"]}
         why += f"; value of seed {first.seed}, spread over the {known['n_seeds']} seeds of the calibration"
     others = sorted({r.experiment for r in candidates} - {first.experiment})
     if others:
         why += f"; also measured by {', '.join(others)}"
-    if current_hash and any(current_hash(r) != r.code_hash for r in found):
-        return entry | {"status": "stale", "why": "the code has changed since: run `dvc repro`"}
-    if cell.value is None:
-        return entry | {"status": "measured", "why": f"the paper prints no number; {why}"}
-    if profile != "paper" or dataset.embedded or first.reduced or first.metric != cell.metric:
-        return entry | {"status": "measured", "why": f"not comparable with the paper's cell: {why}"}
-    return entry | _against_paper(entry["value"] - cell.value, cell, entry) | {"why": why}
+    outdated = next(filter(None, map(source.outdated, found)), None)
+    if outdated:
+        return made | {"status": "stale", "why": outdated}
+    if cell is None or cell.value is None:
+        return made | {"status": "measured", "why": f"the paper prints no number; {why}"}
+    if not _is_comparable(first, cell):
+        return made | {"status": "measured", "why": f"not comparable with the paper's cell: {why}"}
+    return made | _against_paper(made["value"] - cell.value, cell, made) | {"why": why}
 
 
-def _of_one_experiment(candidates: list[Record]) -> list[Record]:
-    """The seeds of one experiment, in order: of several that stand for a cell, one on the real benchmark goes first.
+def _of_one_run(candidates: list[Record]) -> list[Record]:
+    """The seeds of one run, in order: of several that stand for a cell, one on the real benchmark goes first.
 
-    Numbers of different experiments are never averaged.
+    Numbers of different runs are never averaged, and the printed metric goes before one that stands for it.
     """
-    groups: dict[tuple[bool, str, str], list[Record]] = {}
+    groups: dict[tuple[bool, bool, str, str], list[Record]] = {}
     for r in candidates:
-        groups.setdefault((get_dataset(r.dataset).embedded, r.experiment, r.dataset), []).append(r)
+        stands = metrics.get(r.metric).stands_for is not None
+        groups.setdefault((get_dataset(r.dataset).embedded, stands, r.experiment, r.dataset), []).append(r)
     return sorted(groups[min(groups)], key=lambda r: r.seed)
 
 
+def _reference(record: Record, source: _Source) -> str:
+    """File and metric of a record."""
+    name = record.experiment if record.seed == 0 else f"{record.experiment}-seed{record.seed}"
+    path = records_folder(source.profile, source.root) / record.system / f"{name}.json"
+    return f"{path.relative_to(source.root).as_posix()}#{record.metric}"
+
+
+def _is_comparable(record: Record, cell: Cell) -> bool:
+    """Whether a number means what the paper's does: the metric, the whole of the real test set, the network, the recipe.
+
+    The authors' weights have their recipe, and a prior has none.
+    """
+    trained = record.checkpoint not in ("published", "none")
+    return (record.metric == cell.metric and not get_dataset(record.dataset).embedded and not record.reduced
+            and record.n == _whole(record.dataset) and not (trained and _shortened(record)))
+
+
+def _whole(dataset: str) -> int | None:
+    """Pictures that a whole test split has."""
+    test = get_dataset(dataset).splits.get("test", {})
+    found = test.get("pairs", test.get("a"))
+    return None if found is None else int(found)
+
+
+def _shortened(record: Record) -> bool:
+    """Whether the training was another one than the system's authors describe; a larger dataset takes more steps."""
+    steps = models.get(record.system).recipe.get("steps", 0)
+    return record.recipe != "published" or record.steps < steps
+
+
 def _against_paper(gap: float, cell: Cell, entry: Entry) -> Entry:
-    """Status and signed gap in profile 'paper', where cells are comparable."""
+    """Status and signed gap of a comparable number."""
     if abs(gap) <= cell.half_digit:
         status = "reproduced"
     elif entry["spread"] is not None and entry["n_seeds"] > 1 and abs(gap) <= 2 * entry["spread"]:
@@ -115,68 +220,54 @@ def _against_paper(gap: float, cell: Cell, entry: Entry) -> Entry:
     return {"status": status, "gap": gap}
 
 
-def _count(cell: Cell) -> Entry:
+def _count(row: Row, cell: Cell | None) -> Entry:
     """Parameter counts need no training: the network is built without memory and counted."""
-    name = cell.row.split("/")[1]
-    if cell.value is None:
+    if cell and cell.value is None:
         return {"status": "not printed", "why": "the paper prints '-'"}
-    if name not in models.names():
-        return {"status": "not attempted", "why": f"{name} is not built yet"}
-    count = models.full_size_count(name)
+    if row.system not in models.names():
+        return {"status": "not attempted", "why": f"{row.system} is not built yet"}
+    system, count = models.get(row.system), models.full_size_count(row.system)
+    made: Entry = {"value": count, "n_seeds": 1, "evidence": COUNTED,
+                   "why": f"exact count {count:,}" + (", verified" if system.verified_params == count else "")}
+    if cell is None or cell.value is None:
+        return made | {"status": "measured", "why": f"the paper prints no number; {made['why']}"}
     matched = abs(count - cell.value) <= cell.half_digit
-    why = f"exact count {count:,}" + (", verified" if exact_counts().get(name) == count else "")
     if not matched:
-        why += f"; {models.get(name).count_note or 'differs from the printed figure'}"
-    return {"status": "matched" if matched else "not matched", "value": count, "why": why, "n_seeds": 1,
-            "gap": count - cell.value}
+        made["why"] += f"; {system.count_note or 'differs from the printed figure'}"
+    return made | {"status": "matched" if matched else "not matched", "gap": count - cell.value}
 
 
-def _cost(cell: Cell, profile: str, root: Path) -> Entry:
-    """Seconds and memory of a step, from the one run that measured all systems."""
-    path = costs_file(profile, root)
-    if not path.is_file():
-        return _absent(cell, profile)
-    content = json.loads(path.read_text())
-    found = next((row for row in content["systems"] if f"cut/{row['system']}" == cell.row), None)
-    if found is None:
-        return _absent(cell, profile)
-    return {"status": "measured", "value": found[cell.metric], "n_seeds": 1,
-            "record": path.relative_to(root).as_posix(),
-            "why": f"not comparable with the paper's cell: {content['conditions']}; "
-                   f"{found[cell.metric + '_ratio']:.2f} of CycleGAN in the same run"}
+def _cost(paper: Paper, row: Row, column: str, metric: str, cell: Cell | None, source: _Source) -> Entry:
+    """Seconds and memory of a step, from the one run of the bench that measured all systems."""
+    cost = source.costs.get(row.system)
+    if cost is None:
+        return _absent(paper, row, column, cell, source)
+    said = "not comparable with the paper's cell" if cell and cell.value is not None else "the paper prints no number"
+    ratio = f"{cost.ratios[metric]:.2f} of {models.get(cost.reference).label} in the same run"
+    return {"status": "measured", "value": cost.values[metric], "n_seeds": 1, "evidence": TRAINED,
+            "record": cost.file, "why": f"{said}: {cost.conditions}; {ratio}"}
 
 
-def ledger_file(profile: str, root: Path = Path()) -> Path:
-    """Where `write` puts the entries; the same as CSV and as a page lie beside it."""
-    return root / "results" / profile / "ledger.json"
-
-
-def costs_file(profile: str, root: Path = Path()) -> Path:
-    """Where `reprolib report cost` writes."""
-    return root / "results" / profile / "cost" / "translation.json"
-
-
-def _column(record: Record) -> str | None:
-    return get_dataset(record.dataset).column
-
-
-def _absent(cell: Cell, profile: str) -> Entry:
+def _absent(paper: Paper, row: Row, column: str, cell: Cell | None, source: _Source) -> Entry:
     """Status and reason of a cell without a record."""
-    if cell.value is None:
+    if cell is None or cell.value is None:
         return {"status": "not printed", "why": "the paper prints '-'"}
-    name = cell.row.split("/")[1]
-    if cell.table in ("table1", "cut") and name not in models.names():
-        return {"status": "not attempted", "why": f"{name} is not built yet"}
-    real = [d for d in datasets().values() if d.column == cell.dataset and not d.embedded]
-    if profile == "paper" and real and not any(_is_here(d.name) for d in real):
-        ways = " or ".join(f"`reprolib data register {d.name} PATH`" for d in real)
-        titles = " or ".join(f"{d.title} ({d.licence})" for d in real)
+    if row.system not in models.names():
+        return {"status": "not attempted", "why": f"{row.system} is not built yet"}
+    runs = [run for run in source.runs.values()
+            if row.id in run.rows and (paper.name, column) in papers.columns_of(run.measured_on)]
+    lacking = sorted({d for run in runs for d in (run.dataset, run.measured_on)
+                      if not get_dataset(d).embedded and not _is_here(d)})
+    if lacking:
+        ways = " and ".join(f"`reprolib data register {name} PATH`" for name in lacking)
+        titles = " and ".join(f"{get_dataset(d).title} ({get_dataset(d).licence})" for d in lacking)
         return {"status": "impossible here", "why": f"not on this machine, to be had by hand only: {titles}; {ways}"}
-    return {"status": "not attempted", "why": f"no experiment of profile '{profile}' stands for this row"}
+    if runs:
+        return {"status": "not attempted", "why": f"{runs[0].id} is not measured yet: run `dvc repro`"}
+    return {"status": "not attempted", "why": f"no run of profile '{source.profile}' stands for this row"}
 
 
 def _is_here(dataset: str) -> bool:
-    data_home()  # a mistyped place is told, not taken for absence
     try:
         return locate(dataset).is_dir()
     except UserError:
@@ -185,46 +276,21 @@ def _is_here(dataset: str) -> bool:
 
 def _conditions(record: Record) -> str:
     """What a reader must know before comparing."""
+    metric, whole = metrics.get(record.metric), _whole(record.dataset)
     parts = [record.note] if record.note else []
-    if record.metric in STANDS_FOR:
-        parts.insert(0, f"{NAMES[record.metric]}, not {NAMES[STANDS_FOR[record.metric]]}")
+    if metric.stands_for:
+        parts.insert(0, f"{metric.label}, not {metrics.get(metric.stands_for).label}")
     if record.reduced:
         parts.append("reduced network (" + ", ".join(f"{k} {v}" for k, v in sorted(record.network.items())) + ")")
     if record.steps:
         parts.append(f"{record.steps} steps of batch {record.batch}, crop {record.crop}")
     if record.features:
         parts.append(f"features {record.features}")
+    if not get_dataset(record.dataset).embedded:
+        if record.steps and _shortened(record):
+            parts.append("not its authors' training")
+        if whole is not None and record.n != whole:
+            parts.append(f"{record.n} of {whole} test pictures")
     if record.checkpoint not in ("last", "none"):
         parts.append(f"checkpoint: {record.checkpoint}")
     return ", ".join(parts) or f"{record.n} pictures"
-
-
-def to_markdown(entries: list[Entry]) -> str:
-    """The ledger as a page: a count of statuses, then every cell."""
-    counts: dict[str, int] = {}
-    for e in entries:
-        counts[e["status"]] = counts.get(e["status"], 0) + 1
-    columns = ("row", "column", "metric", "paper", "ours", "gap", "spread (seeds)", "status", "why")
-    lines = ["# Ledger", "",
-             "Every cell of the papers' tables: " + ", ".join(f"{v} {k}" for k, v in counts.items()) + ". "
-             "Gap is ours less the paper's, given only where the two are comparable.", ""]
-    rows = []
-    for e in entries:
-        whole = e["metric"] == "params"
-        ours = "" if e["value"] is None else f"{e['value']:,}" if whole else f"{e['value']:.4f}"
-        gap = "" if e["gap"] is None else f"{e['gap']:+,.0f}" if whole else f"{e['gap']:+.4f}"
-        spread = "" if e["spread"] is None else f"{e['spread']:.4f} ({e['n_seeds']})"
-        rows.append((e["row"], e["dataset"], e["metric"], e["printed"], ours, gap, spread, e["status"], e["why"]))
-    return "\n".join([*lines, *lines_of(columns, rows)]) + "\n"
-
-
-def write(profile: str, entries: list[Entry], root: Path = Path()) -> None:
-    """results/<profile>/ledger.{json,csv,md}."""
-    path = ledger_file(profile, root)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(entries[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(entries)
-    write_text(path.with_suffix(".csv"), text.getvalue())
-    write_text(path, json.dumps(entries, indent=1, allow_nan=False) + "\n")
-    write_text(path.with_suffix(".md"), to_markdown(entries))

@@ -140,6 +140,7 @@ SYSTEM = System(
     build=AECRNet,
     source="Wu et al., Contrastive Learning for Compact Single Image Dehazing, CVPR 2021; layout of the released code",
     paper_params="2.61M",
+    verified_params=2_614_229,  # the released layout with shared attention and deformable blocks
     multiple=4,
     importer=from_official,
     objective=DehazingObjective(contrast=Contrast()),  # without CR it is another row of Table 2

@@ -58,6 +58,7 @@ SYSTEM = System(
     build=AODNet,
     source="Li et al., AOD-Net: All-in-One Dehazing Network, ICCV 2017",
     paper_params="0.002M",
+    verified_params=1_761,  # released layout
     importer=from_official,
     recipe={  # 10 epochs of 27,256 pictures; theirs are 640x480, and 460 is the largest square of ITS's 620x460
         "loss": {"mse": 1.0},

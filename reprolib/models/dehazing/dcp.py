@@ -147,5 +147,6 @@ SYSTEM = System(
     task="dehazing",
     build=DCP,
     source="He et al., Single Image Haze Removal Using Dark Channel Prior, TPAMI 2010; guided filter refinement",
+    verified_params=0,  # nothing is learned
     trained=False,
 )

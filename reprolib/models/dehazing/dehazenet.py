@@ -136,6 +136,7 @@ SYSTEM = System(
     source="Cai et al., DehazeNet: An End-to-End System for Single Image Haze Removal, IEEE TIP 2016; whole pictures "
     "as in the authors' demo, except for a lower bound of 0.1 on the transmission",
     paper_params="0.01M",
+    verified_params=8_305,  # released .mat
     importer=from_official,
     recipe={  # 8 crops of 64x64 are a batch of 128 patches; 500,000 iterations, the rate halved every 100,000
         "loss": {"transmission": 1.0},

@@ -84,6 +84,7 @@ SYSTEM = System(
     build=PFDN,
     source="Dong and Pan, Physics-based Feature Dehazing Networks, ECCV 2020; third-party layout (gUNet's baseline), "
     "the authors published no code",
+    verified_params=11_268_611,  # third-party layout
     multiple=4,
     count_note="Table 1 prints no count; 11,268,611 is that of the third-party layout",
 )

@@ -117,6 +117,7 @@ SYSTEM = System(
     build=GCANet,
     source="Chen et al., Gated Context Aggregation Network for Image Dehazing and Deraining, WACV 2019; layout and key "
     "names of the released code; not a row of Table 1",
+    verified_params=702_818,  # released weights
     multiple=4,
     recipe={  # 100 epochs of ITS's 13,990 pairs, the rate divided by 10 every 40; the crop is not told
         "loss": {"mse": 1.0},

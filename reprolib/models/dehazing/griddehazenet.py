@@ -149,6 +149,7 @@ SYSTEM = System(
     source="Liu et al., GridDehazeNet: Attention-Based Multi-Scale Network for Image Dehazing, ICCV 2019; "
     "layout and key names of the released code",
     paper_params="0.96M",
+    verified_params=958_051,  # fusion coefficients included
     recipe={  # 100 epochs of ITS's 13,990 pairs (the authors' own list is a part of them), halved every 20
         "loss": {"smooth_l1": 1.0, "perceptual": 0.04},
         "optimiser": {"kind": "adam", "betas": [0.9, 0.999]},

@@ -205,6 +205,7 @@ SYSTEM = System(
     source="Dong et al., Multi-Scale Boosted Dehazing Network with Dense Feature Fusion, CVPR 2020; "
     "layout and key names of the released MSBDN-DFF v1-1",
     paper_params="31.35M",
+    verified_params=31_353_061,  # released v1-1
     multiple=16,
     recipe={  # 100 epochs of 16,000 pairs, a patch of each; the rate divided by 10 at the half
         "loss": {"mse": 1.0},

@@ -61,6 +61,7 @@ SYSTEM = System(
     build=CycleGAN,
     source="Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, ICCV 2017; "
     "released layout",
+    verified_params=11_378_179,  # released generator, ResNet with 9 blocks, one direction
     multiple=MULTIPLE,
     importer=importer("generator_ab"),
     exporter=exporter("generator_ab"),

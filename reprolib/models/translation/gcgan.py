@@ -64,6 +64,7 @@ SYSTEM = System(
     build=GcGAN,
     source="Fu et al., Geometry-Consistent Generative Adversarial Networks for One-Sided Unsupervised Domain Mapping, "
     "CVPR 2019; released layout",
+    verified_params=11_378_179,  # released generator, ResNet with 9 blocks
     multiple=MULTIPLE,
     importer=importer("generator"),
     exporter=exporter("generator"),

@@ -225,6 +225,7 @@ SYSTEM = System(
     task="translation",
     build=MUNIT,
     source="Huang et al., Multimodal Unsupervised Image-to-Image Translation, ECCV 2018; official layout",
+    verified_params=15_026_187,  # released generator, one domain
     multiple=4,
     importer=importer,
     exporter=exporter,

@@ -1,0 +1,202 @@
+"""What notebooks show: a profile's runs by the rows that they stand for, their test pictures, and what became of these."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from reprolib import papers
+from reprolib.data.images import read_rgb
+from reprolib.data.paired import open_split
+from reprolib.data.registry import get_dataset
+from reprolib.data.unpaired import open_domains
+from reprolib.data.content import spread
+from reprolib.errors import UserError
+from reprolib.report.figures import GridRow
+from reprolib.report.slider import slider
+from reprolib.results.quantity import quantity, text
+from reprolib.runs.places import Places
+from reprolib.runs.profile import TaskRun, read_profile
+from reprolib.runs.rows import rows_of
+
+SCORES = 2
+"""How many scores of a picture stand under it: a table's first metrics, which its paper prints."""
+
+
+def enter(root: str | Path | None = None) -> Path:
+    """Make the project's folder the current one, wherever a notebook lies or is opened: the nearest with profiles/.
+
+    Raises:
+        UserError: there is none above.
+    """
+    here = Path(root) if root else Path.cwd()
+    found = next((folder for folder in (here, *here.resolve().parents) if (folder / "profiles").is_dir()), None)
+    if found is None:
+        raise UserError("not in a reprolib project", where=here, fix="open the notebook from the checkout")
+    os.chdir(found)
+    return Path()
+
+
+def table_of(shows: str) -> str:
+    """The table of a row's or a table's id."""
+    return shows.partition("/")[0]
+
+
+def find_runs(profile: str, shows: str, column: str, root: Path = Path()) -> dict[str, TaskRun]:
+    """Runs of a profile that stand for a row, or for the rows of a table, in one column; by the rows' labels.
+
+    All are measured on one dataset: the benchmark itself if any of them is, otherwise what stands in for it. Empty if
+    the profile has none.
+    """
+    paper, table = papers.table(table_of(shows))
+    runs = read_profile(profile, root).runs.values()
+    for dataset in paper.columns[column].datasets:
+        found: dict[str, TaskRun] = {}
+        for row in rows_of(table.name).values():
+            if shows in (table.name, row.id):
+                of_row = (run for run in runs if row.id in run.rows and run.measured_on == dataset)
+                found |= {row.label: run for run in list(of_row)[:1]}
+        if found:
+            return found
+    return {}
+
+
+def runs_of(profile: str, shows: str, column: str, root: Path = Path()) -> dict[str, TaskRun]:
+    """As `find_runs`, but never empty.
+
+    Raises:
+        UserError: the profile has no such run.
+    """
+    found = find_runs(profile, shows, column, root)
+    if not found:
+        raise UserError(f"no run of profile '{profile}' stands for {shows} in column {column}",
+                        where=root / "profiles" / profile / "params.yaml", fix="choose another profile")
+    return found
+
+
+def run_of(profile: str, row: str, column: str, root: Path = Path()) -> TaskRun:
+    """The run of a profile that stands for a row in a column.
+
+    Raises:
+        UserError: the profile has none.
+    """
+    return next(iter(runs_of(profile, row, column, root).values()))
+
+
+@dataclass(frozen=True)
+class TestPicture:
+    """A picture of a test split as uint8 HW3, and what it ought to become."""
+
+    __test__ = False  # no test, whatever pytest thinks of the name
+
+    name: str
+    source: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+    """The truth of a hazy picture; any picture of the target domain otherwise."""
+    note: str
+    """Whose picture the target is, if it is no truth."""
+
+
+def test_pictures(dataset: str, count: int, folder: Path | None = None) -> list[TestPicture]:
+    """Some pictures of a dataset's test split, evenly spread over it; all if there are no more.
+
+    Args:
+        folder: of the dataset, instead of where it is registered.
+
+    Raises:
+        UserError: it is not on this machine.
+    """
+    if get_dataset(dataset).task == "dehazing":
+        pairs = open_split(dataset, "test", root=folder)
+        return [TestPicture(p.name, p.hazy, p.clear, "") for p in (pairs[i] for i in spread(range(len(pairs)), count))]
+    domains = open_domains(dataset, "test", root=folder)
+    return [TestPicture(domains.a.names[i], domains.a[i], domains.b[i % len(domains.b)],
+                        domains.b.names[i % len(domains.b)]) for i in spread(range(len(domains.a)), count)]
+
+
+test_pictures.__test__ = False  # type: ignore[attr-defined]
+
+
+def training_log(run: TaskRun, root: Path = Path()) -> pd.DataFrame:
+    """What the training of a run wrote down at each validation.
+
+    Raises:
+        UserError: it was not trained here.
+    """
+    path = Places(run, root).checkpoint / "log.csv"
+    if not path.is_file():
+        raise UserError(f"'{run.id}' is not trained yet", where=path, fix=f"run `reprolib train {run.id}`")
+    return pd.read_csv(path)
+
+
+def made(run: TaskRun, name: str, root: Path = Path()) -> NDArray[np.uint8]:
+    """What a run made of a test picture, uint8 HW3.
+
+    Raises:
+        UserError: it was not measured here.
+    """
+    path = Places(run, root).pictures / f"{name}.png"
+    if not path.is_file():
+        raise UserError(f"no pictures of '{run.id}' yet", where=path, fix=f"run `reprolib measure {run.id}`")
+    return read_rgb(path)
+
+
+def grid(profile: str, table: str, column: str, count: int, root: Path = Path()) -> list[GridRow]:
+    """Test pictures of a column through every system of a table, as `figures.comparison_grid` draws them.
+
+    Raises:
+        UserError: as `runs_of`, `test_pictures` and `made`.
+    """
+    runs = runs_of(profile, table, column, root)
+    dataset = next(iter(runs.values())).measured_on
+    paired = get_dataset(dataset).task == "dehazing"
+    scores = {label: _scores(run, table, root) for label, run in runs.items()} if paired else {}
+    first = next(iter(scores.values()), {})
+    rows: list[GridRow] = []
+    for picture in test_pictures(dataset, count):
+        cells = [("hazy" if paired else "input", picture.source, first.get(f"hazy {picture.name}", picture.name))]
+        cells += [(label, made(run, picture.name, root), scores.get(label, {}).get(picture.name, ""))
+                  for label, run in runs.items()]
+        cells.append(("clear" if paired else "a real target picture", picture.target, picture.note))
+        rows.append((picture.name, cells))
+    return rows
+
+
+def _scores(run: TaskRun, table: str, root: Path) -> dict[str, str]:
+    """What stands under each picture of a run, and under its hazy one ('hazy NAME')."""
+    path = Places(run, root).images
+    if not path.is_file():
+        raise UserError(f"no scores of '{run.id}' yet", where=path, fix=f"run `reprolib measure {run.id}`")
+    frame = pd.read_csv(path, dtype={"image": str})
+    chosen = [m for m in papers.table(table)[1].metrics if m in frame.columns][:SCORES]
+    return {f"{prefix}{line['image']}": " / ".join(
+        f"{text(m, line[before + m])} {quantity(m).unit}".strip() for m in chosen)
+        for _, line in frame.iterrows() for prefix, before in (("", ""), ("hazy ", "hazy_"))}
+
+
+def comparison(run: TaskRun, label: str = "ours", root: Path = Path()) -> str:
+    """The slider of a run's first test picture: what it was, what the run made of it, and the truth if there is one.
+
+    Raises:
+        UserError: as `test_pictures` and `made`.
+    """
+    picture, = test_pictures(run.measured_on, 1)
+    ours = {f"{label} ({run.id})": made(run, picture.name, root)}
+    if get_dataset(run.measured_on).task == "dehazing":
+        return slider({"hazy": picture.source, **ours, "clear": picture.target})
+    return slider({"input": picture.source, **ours}, width=384)
+
+
+def table_comparison(profile: str, table: str, root: Path = Path()) -> str:
+    """The slider of a table's last row that has a run, in its first column that has one; empty if there is none."""
+    for column in papers.table(table)[1].columns:
+        runs = find_runs(profile, table, column, root)
+        if runs:
+            label, run = list(runs.items())[-1]
+            return comparison(run, label, root)
+    return ""
