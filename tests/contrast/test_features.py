@@ -19,7 +19,7 @@ from reprolib.errors import UserError
 @pytest.mark.parametrize("name", sorted(TRUNKS))
 def test_taps_are_those_of_torchvision(name: str) -> None:
     """relu1_1 .. relu5_1 of the reference network with the same random weights, bit for bit."""
-    reference = getattr(torchvision.models, name)(weights=None).features.eval()
+    reference = getattr(torchvision.models, name.removesuffix("-torchvision"))(weights=None).features.eval()
     ours = VGGFeatures(name, "none", winograd=False)
     wanted = ours.state_dict()
     given = {f"features.{k}": v for k, v in reference.state_dict().items()}
