@@ -14,6 +14,7 @@ import typer
 from reprolib import runtime
 from reprolib.commands import apply, bench, data, measure, report, results, runs, train, weights
 from reprolib.errors import UserError
+from reprolib.progress import outlive_terminal
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Reference reproduction of AECR-Net and CUT: data, training, evaluation, tables, ledger.")
@@ -29,9 +30,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc")
 
 def main() -> None:
     """Run a command. A mistake is one line on stderr and exit code 2; what is none of the person's doing is 1."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character gets '?', not a traceback
-            stream.reconfigure(errors="replace")
+    outlive_terminal()  # and one that cannot show a character gets '?', not a traceback
     runtime.tune()
     # What torchrun says; torch itself is not asked, since --help need not wait for it to load.
     started = os.environ if "TORCHELASTIC_RUN_ID" in os.environ else {}
