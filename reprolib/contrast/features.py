@@ -155,7 +155,7 @@ def load_features(name: str, weights: Path | None = None, normalisation: str | N
     elif weights is not None:
         raise UserError(f"no weights for {name}", where=weights, fix="check the path")
     elif name == "vgg16":
-        raise UserError("no weights for vgg16", where=paths[0], fix="run `reprolib data prepare vgg16`")
+        raise UserError("no weights for vgg16", where=paths[0], fix="run `reprolib weights fetch vgg16`")
     else:
         extractor.load_state_dict(trunk_only(_from_torchvision(name)))
     levels = NORMALISATIONS[extractor.normalisation].levels

@@ -1,4 +1,4 @@
-"""The papers as data, a folder each: tables and notebooks (paper.yaml), printed numbers (cells.csv), claims (claims.yaml).
+"""The papers as data, a folder each: tables and notebooks (paper.yaml), printed numbers (cells.csv), claims.
 
 Tables, ledger, claims and notebooks iterate over what is found here; no paper's name stands in code. Nothing here
 knows what was measured.

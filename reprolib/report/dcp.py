@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from reprolib.errors import UserError
+from reprolib.evaluation.record import PUBLISHED
 from reprolib.files import write_text
 from reprolib.report.markdown import to_markdown
-from reprolib.evaluation.record import PUBLISHED
 
 PRINTED = {"Table 1 (AECR-Net)": (15.09, 0.7649), "FFA-Net, gUNet": (16.62, 0.8179)}
 """PSNR in dB and SSIM on SOTS indoor, as printed."""

@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reprolib import papers
+from reprolib.data.content import spread
 from reprolib.data.images import read_rgb
 from reprolib.data.paired import open_split
 from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import open_domains
-from reprolib.data.content import spread
 from reprolib.errors import UserError
 from reprolib.report.figures import GridRow
 from reprolib.report.slider import slider

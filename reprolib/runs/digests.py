@@ -28,11 +28,13 @@ NEUTRAL = (
     "reprolib.runtime",           # memory and threads: speed
     "reprolib.runs.concurrent",   # starts processes
     "reprolib.runs.digests",      # this
+    "reprolib.runs.inputs",       # says what is read, whose contents are compared themselves
     "reprolib.runs.places",       # names of files
     "reprolib.runs.profile",      # reads settings, which are compared themselves
     "reprolib.runs.rows",         # which rows a run stands for
     "reprolib.papers",            # what was printed
-    "reprolib.data.verify",       # looks, changes nothing
+    "reprolib.data.identity",     # looks, changes nothing
+    "reprolib.data.verify",       # likewise
 )
 """Modules that cannot touch a number (tests/runs/test_digests.py asks each for its reason)."""
 

@@ -89,7 +89,7 @@ def test_winograd_is_a_switch_that_moves_features_by_rounding_only() -> None:
 
 def test_missing_weights_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="reprolib data prepare vgg16"):
+    with pytest.raises(UserError, match="reprolib weights fetch vgg16"):
         load_features("vgg16")
     with pytest.raises(UserError, match="did you mean 'vgg16'"):
         load_features("vgg6")

@@ -1,0 +1,1 @@
+"""The command line: a module a group. Heavy imports happen inside the commands, so that --help is quick."""
