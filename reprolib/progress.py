@@ -119,9 +119,10 @@ class Lines:
     """One line a piece of work on stderr: done, rate, time left, a note."""
 
     def __init__(self, transient: bool = False):
+        console = Console(file=cast(TextIO, Courtesy(sys.stderr)))
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"), speed_estimate_period=30, console=Console(file=cast(TextIO, Courtesy(sys.stderr))),
+            TextColumn("{task.fields[note]}"), speed_estimate_period=30, console=console,
             transient=transient)
         self._tasks: dict[str, TaskID] = {}
 
