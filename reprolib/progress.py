@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -103,16 +101,6 @@ def _silence(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-
-
-def outlive_terminal() -> None:
-    """Let this process, and those that it starts, finish their work if whoever reads stdout and stderr goes away.
-
-    For the command line: replaces both streams, and a closed terminal's SIGHUP no longer ends the process.
-    """
-    sys.stdout, sys.stderr = cast(TextIO, Courtesy(sys.stdout)), cast(TextIO, Courtesy(sys.stderr))
-    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 class Lines:

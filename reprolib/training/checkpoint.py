@@ -6,7 +6,6 @@ A state is continued only by the run that it belongs to; any other finds it put 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -79,7 +78,7 @@ class Origin:
 def run_of(header: Header, kind: type[Run]) -> Run | None:
     """The run that made weights; None if they do not say, or it is none that this version knows."""
     try:
-        return kind.model_validate_json(json.dumps(dict(header.run))) if header.run else None
+        return kind.of(header.run) if header.run else None
     except ValidationError:
         return None
 

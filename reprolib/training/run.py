@@ -277,6 +277,6 @@ def _cost(progress: Progress, device: torch.device) -> str:
     """What the training took, as JSON."""
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_resident()
     cost = {"seconds": round(progress.seconds, 1), "steps": progress.step, "processes": distributed.count(),
-            "peak_memory_mb": peak // 2**20, "best_validation": round(progress.best, 4),
+            "peak_memory_mb": peak // 2**20, "best_validation": round(progress.best, 4) if math.isfinite(progress.best) else None,
             "best_step": progress.best_step, "environment": environment(str(device))}
     return json.dumps(cost, indent=1, sort_keys=True) + "\n"

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from reprolib import distributed
-from reprolib.data.identity import Identity, dataset_identity, file_identity
+from reprolib.data.identity import dataset_identity, file_identity
 from reprolib.data.labels import VOID
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
@@ -48,7 +48,8 @@ PUBLISHED: Mapping[str, Any] = {
 }
 """Settings of `SegmenterRun`."""
 
-CHANGEABLE = ("network", "crop", "batch", "steps", "learning_rate", "precision", "validate_every", "save_every", "seed")
+CHANGEABLE = ("network", "crop", "batch", "steps", "learning_rate", "precision", "validate_every", "save_every", "seed",
+              "imagenet")
 """What a profile's `segmenter` may change of them; the rest is the recipe."""
 
 
@@ -179,17 +180,20 @@ def train_segmenter(run: SegmenterRun, *, root: Path = Path(), data_root: Path |
     """Train the segmenter of a dataset of label maps (A) and photos (B); goes on where a killed run stopped.
 
     Args:
-        imagenet: the released ImageNet classifier (drn_d_22-*.pth) to start from, as the published recipe does;
-            without it training starts from noise, and more of it is needed.
+        imagenet: the released ImageNet classifier (drn_d_22-*.pth) to start from, instead of the run's `imagenet`;
+            with neither training starts from noise, and more of it is needed.
 
     Raises:
         UserError: missing data or wrong settings; or several processes, which batch normalisation does not allow.
     """
     distributed.require_one_process("the segmenter has batch normalisation")
+    imagenet = imagenet or (root / run.imagenet if run.imagenet else None)
+    if imagenet is not None and not imagenet.is_file():
+        raise UserError("no ImageNet classifier to start from", where=imagenet,
+                        fix="put drn's drn_d_22-*.pth there, or take `imagenet` out of the profile's segmenter")
     data = {f"{run.dataset}/{split}": dataset_identity(run.dataset, split, data_root) for split in ("train", "val")}
     if imagenet is not None:
-        data["init"] = Identity({"weights": next(iter(file_identity(imagenet).files.values()))})
-        run = run.changed(init=data["init"].digest, own=run.own)
+        data["init"] = file_identity(imagenet)
 
     def open_run(fabric: Fabric, /) -> tuple[Task, LabelledBatches]:
         batches = LabelledBatches(open_domains(run.dataset, "train", root=data_root), tuple(run.network["size"]),

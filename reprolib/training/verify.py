@@ -51,6 +51,13 @@ class Verified:
     def same(self) -> bool:
         return not self.difference
 
+    def __str__(self) -> str:
+        if self.difference:
+            return f"{self.run.id}: not the same within {self.steps} steps: {self.difference}"
+        counts = "made by the present code already" if self.before == self.now else \
+            f"made by code {self.before}, counts as made by {self.now} now"
+        return f"{self.run.id}: the log of {self.steps} steps is the same in every digit; {counts}"
+
 
 def verify_run(run: TaskRun, steps: int | None = None, *, root: Path = Path(), data_root: Path | None = None,
                accelerator: str = "auto", init: Path | None = None) -> Verified:

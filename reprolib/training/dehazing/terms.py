@@ -79,13 +79,16 @@ class Pixel(nn.Module):
 class Perceptual(nn.Module):
     """Mean over relu1_2, relu2_2 and relu3_3 of VGG16 of the squared distance (GridDehazeNet, equation 6).
 
-    The authors feed torchvision's VGG16 with plain [0, 1]. The VGG16 here has the original Caffe weights and gets the
-    input that these need; its features are in units of the picture's range, which keeps the term at a like size.
+    The VGG16 has the original Caffe weights and gets the input that these need; its features are in units of the
+    picture's range, which keeps the term at a like size.
+
+    Args:
+        plain: feed torchvision's VGG16 with plain [0, 1] instead, as the authors do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plain: bool = False) -> None:
         super().__init__()
-        self.extractor = load_features("vgg16", taps=VGG16_TAPS)
+        self.extractor = load_features("vgg16-torchvision" if plain else "vgg16", taps=VGG16_TAPS)
 
     def forward(self, restoration: Restoration) -> Tensor:
         return torch.stack(_at_each_layer(self.extractor, restoration, F.mse_loss)).mean()
@@ -169,6 +172,7 @@ TERMS: dict[str, Callable[[DehazingRun], nn.Module]] = {
     "mse": lambda _: Pixel(F.mse_loss),
     "smooth_l1": lambda _: Pixel(F.smooth_l1_loss),
     "perceptual": lambda _: Perceptual(),
+    "perceptual_plain": lambda _: Perceptual(plain=True),
     "features": lambda _: Features(),
     "transmission": lambda _: Transmission(),
     "distillation": lambda run: Distillation(run.network),

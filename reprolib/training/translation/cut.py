@@ -66,7 +66,7 @@ class CUTMethod(Method):
         self.networks, self.fabric = networks, fabric
         halved = 0.5 if objective.average and lambda_x and lambda_y else 1.0
         self.lambda_x, self.lambda_y = halved * lambda_x, halved * lambda_y
-        self.flip, self.patches = objective.flip, objective.patches
+        self.flip, self.patches, self.allow_fewer = objective.flip, objective.patches, objective.allow_fewer
         self.nce = PatchNCELoss(objective.tau, objective.negatives)
         self.optimisers = {
             "generator": adam(learning_rate, networks.generator),
@@ -130,7 +130,7 @@ class CUTMethod(Method):
     def _contrast(self, queries: Sequence[Tensor], keys: Sequence[Tensor], bank: MemoryBank | None,
                   generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:
         """One contrastive term at positions of its own, and its projected keys."""
-        positions = sample_positions(keys, self.patches, generator)
+        positions = sample_positions(keys, self.patches, generator, self.allow_fewer)
         with torch.no_grad():
             heads = self.networks.heads if self.momentum_encoder is None else self.momentum_encoder.heads
             projected = project(keys, heads, positions)

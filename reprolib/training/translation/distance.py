@@ -53,6 +53,7 @@ class DistanceMethod(Method):
     def __init__(self, networks: DistanceGAN, fabric: Fabric, learning_rate: float, objective: DistanceObjective):
         self.networks, self.fabric = networks, fabric
         self.pairs, self.two_sided = objective.pairs, objective.two_sided
+        self.own_pass = objective.statistics == "domain"
         n = networks
         self.optimisers = {
             "generators": adam(learning_rate, n.generator_ab, n.generator_ba),
@@ -67,11 +68,12 @@ class DistanceMethod(Method):
         self._require_pairs(batches.batch)
         count = min(BATCHES, len(batches), batches.steps_per_epoch)
         domains = zip(*(batches[step] for step in range(count)), strict=True)
-        found = [self._distances(list(domain)) for domain in domains]
-        for name, distances in zip("ab", found, strict=True):
+        for name, domain in zip("ab", domains, strict=True):
+            own = len(getattr(batches.domains, name)) // batches.batch if self.own_pass else count
+            distances = self._distances(list(domain)[:own])
             std = distances.std(correction=0).item() if len(distances) else 0.0
             if std == 0:
-                raise UserError(f"the {count} batches of domain {name.upper()} have no two different distances",
+                raise UserError(f"the {own} batches of domain {name.upper()} have no two different distances",
                                 fix="add pictures, or steps")
             setattr(self.statistics, f"mean_{name}", distances.mean().item())
             setattr(self.statistics, f"std_{name}", std)
@@ -127,6 +129,8 @@ class DistanceMethod(Method):
         if self.pairs == "pictures":  # of all processes' pictures
             distances, source, fake = pair_distances, distributed.gather(source), distributed.gather_with_gradient(fake)
         was, now = ((distances(x) - mean) / std for x, (mean, std) in ((source, before), (fake, after)))
+        if self.pairs == "halves":  # the batch's mean change, as released: pictures that change opposite ways cancel
+            return distributed.means([(was - now).mean()])[0].abs()
         return (was - now).abs().mean()
 
 

@@ -16,6 +16,10 @@ CONSISTENCY, IDENTITY = 20.0, 10.0
 """Weight of the geometry-consistency terms, and the factor on the option `identity`, in the released code."""
 
 
+TURNS = {"rot90": 1, "rot270": -1}
+"""Quarter turns counter-clockwise of a transform; 'vflip' is none."""
+
+
 class GcGANMethod(Method):
     """Generators' step, then discriminators' step on pools of fakes, for pictures x and their transforms T(x).
 
@@ -25,7 +29,7 @@ class GcGANMethod(Method):
 
     def __init__(self, networks: GcGAN, fabric: Fabric, learning_rate: float, objective: GcGANObjective):
         self.networks, self.fabric = networks, fabric
-        self.transform, self.identity = objective.transform, objective.identity
+        self.turns, self.identity = TURNS.get(objective.transform), objective.identity
         n = networks
         second = getattr(n, "generator_transformed", None)
         self.second: nn.Module = n.generator if second is None else second
@@ -76,7 +80,7 @@ class GcGANMethod(Method):
         return fake, same
 
     def _turn(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW.rot90(1, (2, 3)) if self.transform == "rot90" else x_BCHW.flip(2)
+        return x_BCHW.flip(2) if self.turns is None else x_BCHW.rot90(self.turns, (2, 3))
 
     def _turn_back(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW.rot90(-1, (2, 3)) if self.transform == "rot90" else x_BCHW.flip(2)
+        return x_BCHW.flip(2) if self.turns is None else x_BCHW.rot90(-self.turns, (2, 3))
