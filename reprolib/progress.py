@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -105,23 +103,14 @@ def _silence(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def outlive_terminal() -> None:
-    """Let this process, and those that it starts, finish their work if whoever reads stdout and stderr goes away.
-
-    For the command line: replaces both streams, and a closed terminal's SIGHUP no longer ends the process.
-    """
-    sys.stdout, sys.stderr = cast(TextIO, Courtesy(sys.stdout)), cast(TextIO, Courtesy(sys.stderr))
-    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
 class Lines:
     """One line a piece of work on stderr: done, rate, time left, a note."""
 
     def __init__(self, transient: bool = False):
+        console = Console(file=cast(TextIO, Courtesy(sys.stderr)))
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"), speed_estimate_period=30, console=Console(file=cast(TextIO, Courtesy(sys.stderr))),
+            TextColumn("{task.fields[note]}"), speed_estimate_period=30, console=console,
             transient=transient)
         self._tasks: dict[str, TaskID] = {}
 

@@ -1,1 +1,1 @@
-"""The command line: a module a group. Heavy imports happen inside the commands, so that --help is quick."""
+"""The command line: a module for each group of commands; each parses, calls and prints."""

@@ -1,4 +1,4 @@
-"""`reprolib report`: what a person reads, drawn from records."""
+"""`reprolib report`: what people read, drawn from records."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ from typing import Annotated
 
 import typer
 
-from reprolib.commands.shared import MINI, Jobs, Profile, Root
+from reprolib.commands.console import counted
+from reprolib.commands.options import LARGEST, MINI, Jobs, Profile, Root
+from reprolib.commands.project import require_own_package
 
-app = typer.Typer(no_args_is_help=True, help="Tables, figures, notebooks and pages, drawn from records.")
+app = typer.Typer(no_args_is_help=True, help="Ledger, tables, notebooks and pages, drawn from records.",
+                  callback=lambda: require_own_package())
 
 
 @app.command("ledger")
 def report_ledger(profile: Profile = MINI) -> None:
-    """Write the ledger and the tables of a profile."""
-    from reprolib.report.ledger import write
+    """Write results/PROFILE/ledger.{json,csv,md} and the papers' tables."""
+    from reprolib.report.ledger import statuses, write
 
-    write(profile)
+    print(f"every cell of the papers' tables: {statuses(write(profile))}")
 
 
 @app.command("notebooks")
 def report_notebooks(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="By default all of the profile.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="By default all.")] = None,
     profile: Profile = MINI,
     jobs: Jobs = None,
 ) -> None:
-    """Execute a profile's notebooks, side by side, into results/PROFILE; `bench`, of no profile, into results/bench."""
-    if names == ["bench"]:
-        from reprolib.report.bench import write_notebook
-
-        print(write_notebook())
-        return
+    """Execute a profile's notebooks, concurrently, into results/PROFILE/notebooks."""
     from reprolib.report.notebooks import write
     from reprolib.runtime import preload
 
     preload(["papermill"])
-    for path in write(profile, names or None, jobs=jobs):
-        print(path)
+    print(f"{counted(len(write(profile, names or None, jobs=jobs)), 'notebook')} executed")
 
 
 @app.command("summary")
@@ -50,17 +47,37 @@ def report_summary(profile: Profile = MINI) -> None:
 
 @app.command("readme")
 def report_readme() -> None:
-    """Write the part of the project's README that is drawn from records."""
+    """Write the results part of the project's README."""
     from reprolib.report.readme import write
 
     write()
+
+
+@app.command("bench")
+def report_bench() -> None:
+    """Execute the notebook of kept bench results into results/bench."""
+    from reprolib.report.bench import write_notebook
+
+    print(write_notebook())
+
+
+@app.command("protocols")
+def report_protocols(profile: Profile = MINI) -> None:
+    """Measure the same pictures under every protocol, for the notebook that shows them."""
+    from reprolib.evaluation.protocols import measure_protocols
+    from reprolib.report.protocols import runs_shown, write
+
+    shown = runs_shown(profile)
+    for name, runs in shown.items():
+        write(name, measure_protocols(runs), profile)
+    print(f"{counted(len(shown), 'table')} of protocols")
 
 
 @app.command("dcp")
 def report_dcp(
     dataset: Annotated[str, typer.Argument(help="Dataset of pairs.")] = "sots-indoor",
     root: Root = None,
-    limit: Annotated[int, typer.Option(min=1, help="Pairs, each of another scene.")] = 12,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST, help="Pairs, each of another scene.")] = 12,
 ) -> None:
     """Measure the documented variants of DCP; writes results/published/tables/dcp_variants.*."""
     from reprolib.evaluation.dcp_variants import choose_pictures, measure_variants
@@ -73,9 +90,9 @@ def report_dcp(
 def report_pictures(
     dataset: Annotated[str, typer.Argument(help="Registered dataset of pairs.")],
     system: Annotated[list[str], typer.Option(help="NAME, or NAME=WEIGHTS; give it once for each system.")],
-    output: Annotated[Path, typer.Option(help="The executed notebook; its figure goes beside it.")],
+    output: Annotated[Path, typer.Option(dir_okay=False, help="The executed notebook; its figure goes beside it.")],
     root: Root = None,
-    count: Annotated[int, typer.Option(min=1, help="Pictures shown.")] = 4,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Pictures shown.")] = 4,
 ) -> None:
     """Compare any systems and weights on pictures of a real dataset, in a notebook."""
     from reprolib.report.pictures import write

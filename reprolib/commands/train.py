@@ -1,43 +1,62 @@
-"""`reprolib train`, `segmenter`, `verify`: training runs."""
+"""`reprolib train` and `reprolib segmenter`: runs become checkpoints."""
 
 from __future__ import annotations
 
-from functools import partial
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from reprolib.commands.shared import MINI, Accelerator, Jobs, Profile, Root, Workers
+from reprolib.commands.options import (
+    LARGEST,
+    MINI,
+    Accelerator,
+    Jobs,
+    Precision,
+    Profile,
+    Root,
+    Seed,
+    Steps,
+    Targets,
+    Workers,
+    positive,
+    refuse,
+)
+from reprolib.commands.project import require_own_package
+from reprolib.errors import UserError
 
-app = typer.Typer()
+if TYPE_CHECKING:
+    from reprolib.training.run import Trained
 
 
-@app.command()
 def train(
-    targets: Annotated[list[str], typer.Argument(
-        metavar="RUN|SYSTEM...", help="Runs of the profile, or systems: on --dataset, or all that the profile has.")],
+    targets: Targets,
     dataset: Annotated[str | None, typer.Option(help="Dataset to train on.")] = None,
     profile: Profile = MINI,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed run stopped.")] = False,
+    seed: Seed = None,
+    steps: Steps = None,
+    batch: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Batch, instead of the profile's.")] = None,
+    crop: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Crop in pixels, instead of the profile's.")]
+    = None,
+    learning_rate: Annotated[float | None, typer.Option(callback=positive, help="Peak learning rate.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Of the arithmetic, instead of the profile's.")] = None,
+    recipe: Annotated[Literal["common", "published"] | None, typer.Option(help="The profile's, or the authors'.")]
+    = None,
+    init: Annotated[Path | None, typer.Option(
+        "--from", exists=True, dir_okay=False, help="Weights to start from, ours or published.")] = None,
     root: Root = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on where a stopped run was; a finished one stays.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimisation steps, instead of the profile's.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Batch size, instead of the profile's.")] = None,
-    crop: Annotated[int | None, typer.Option(min=1, help="Crop in pixels, instead of the profile's.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="common (the profile's) or published (the authors').")] = None,
-    start: Annotated[Path | None, typer.Option("--from", help="Weights to start from, ours or published.")] = None,
     accelerator: Accelerator = "auto",
     workers: Workers = 0,
     jobs: Jobs = None,
 ) -> None:
     """Train runs; killed at any moment, --resume goes on to the same result.
 
-    A run with other settings than the profile's has a folder of its own, runs/PROFILE/NAME-FINGERPRINT. Under
-    `torchrun -m reprolib train ...` several processes share each batch.
+    Under `torchrun -m reprolib train ...` several processes share each batch.
     """
+    from functools import partial
+
     from reprolib import distributed, models
     from reprolib.runs.concurrent import side_by_side
     from reprolib.runs.digests import training_entries
@@ -46,45 +65,66 @@ def train(
     from reprolib.training.run import train as run
     from reprolib.training.run import train_system
 
-    changes = {"seed": seed, "steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate,
-               "precision": precision, "recipe": recipe}
-    plain = dataset is None and root is None and start is None and not any(v is not None for v in changes.values())
-    known = read_profile(profile)
-    if len(targets) == 1 and plain and resume and targets[0] in known.systems:  # the pipeline's stage
-        system = targets[0]
-        group = known.of_system(system)
-        preload(name for r in group for name in training_entries(r))
-        found = train_system(system, group, profile, jobs=jobs, accelerator=accelerator)
+    require_own_package()
+    changes: dict[str, Any] = {"seed": seed, "steps": steps, "batch": batch, "crop": crop,
+                               "learning_rate": learning_rate, "precision": precision, "recipe": recipe}
+    chosen = select(profile, targets, dataset, **changes)
+    for name in dict.fromkeys(r.system for r in chosen if not models.get(r.system).trained):
+        refuse(f"{name}, which has nothing to train", dataset=dataset, **changes, root=root, init=init)
+    if init is not None and len(chosen) > 1:
+        raise UserError(f"--from is for one run, and {len(chosen)} are named", fix="name one run")
+    preload(name for r in chosen for name in training_entries(r))
+
+    whole = read_profile(profile)
+    pipeline = resume and not any(value is not None for value in (dataset, *changes.values(), root, init))
+    alone = pipeline and workers == 0 and distributed.launched() == 1
+    done: list[Trained] = []
+    for system in [t for t in dict.fromkeys(targets) if t not in whole.runs and (alone or not models.get(t).trained)]:
+        own = whole.of_system(system)
+        if not own:
+            continue
+        done += train_system(system, own, profile, jobs=jobs, accelerator=accelerator)
+        chosen = [r for r in chosen if r.system != system]
         if not models.get(system).trained:
-            print(f"{system}: a prior, nothing to train")
-    else:
-        chosen = select(profile, targets, dataset, **changes)
-        preload(name for r in chosen for name in training_entries(r))
-        work = partial(run, resume=resume, data_root=root, accelerator=accelerator, workers=workers, init=start,
-                       again=not resume)
-        found = side_by_side(work, chosen, jobs, accelerator, dataset is None)
-    for at in found:
-        if distributed.rank() == 0:
-            score = f"{at.best:.2f} dB" if models.get(at.run.system).task == "dehazing" else f"distance {-at.best:.2f}"
-            print(f"{at.run.id}: best validation {score} at step {at.best_step} of {at.steps}; {at.folder}" if at.fresh
-                  else f"{at.run.id}: trained already; {at.folder}")
+            print(f"{system}: nothing to train; checkpoints/{profile}/{system} says so")
+    work = partial(run, resume=resume, again=not resume, data_root=root, accelerator=accelerator, workers=workers,
+                   init=init)
+    done += side_by_side(work, chosen, jobs, accelerator, dataset is None)
+    if distributed.rank() == 0:
+        for trained in done:
+            print(_line(trained))
 
 
-@app.command()
 def segmenter(
     profile: Profile = MINI,
-    imagenet: Annotated[Path | None, typer.Option(help="The released ImageNet classifier to start from.")] = None,
+    imagenet: Annotated[Path | None, typer.Option(
+        exists=True, dir_okay=False, help="The released ImageNet classifier to start from.")] = None,
     accelerator: Accelerator = "auto",
 ) -> None:
-    """Train the networks that score a profile's label-to-photo translation; finished ones stay."""
-    from reprolib.runtime import preload
-
-    preload(["reprolib.training.segmentation"])
+    """Train the networks that score label-to-photo translation; goes on where a killed run stopped."""
     from reprolib.training.segmentation import train_segmenters
 
+    require_own_package()
     found = train_segmenters(profile, accelerator=accelerator, imagenet=imagenet)
-    for at in found:
-        print(f"{at.run.id}: best validation mean IoU {at.best:.1f} %; {at.folder}" if at.fresh
-              else f"{at.run.id}: trained already; {at.folder}")
+    for trained in found:
+        print(_line(trained))
     if not found:
-        print("no label maps in this profile")
+        print(f"no run of profile '{profile}' translates label maps: nothing to train")
+
+
+def _line(trained: Trained) -> str:
+    """What came of a training, in words."""
+    from reprolib import models
+
+    name, system = trained.run.id, trained.run.system
+    if not trained.fresh:
+        return f"{name}: finished before, at step {trained.steps}; {trained.folder}"
+    if not math.isfinite(trained.best):
+        return f"{name}: {trained.steps} steps; {trained.folder}"
+    if system not in models.names():
+        score = f"mean IoU {trained.best:.1f} %"
+    elif models.get(system).task == "dehazing":
+        score = f"{trained.best:.2f} dB"
+    else:
+        score = f"distance {-trained.best:.2f}"
+    return f"{name}: best validation {score} at step {trained.best_step} of {trained.steps}; {trained.folder}"

@@ -16,9 +16,10 @@ from reprolib.data.outputs import plan_outputs
 from reprolib.errors import UserError, unknown
 from reprolib.evaluation.networks import device, load_network
 from reprolib.models.inference import restore, to_uint8, translate
+from reprolib.models.tiling import LARGE, TILE, looks_at_all_pixels
 from reprolib.progress import track
 from reprolib.runs.places import Places
-from reprolib.runs.profile import read_profile
+from reprolib.runs.profile import find, read_profile
 
 RUN = {"dehazing": restore, "translation": translate}
 
@@ -40,7 +41,7 @@ class Outcome:
 
 
 def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str, *,
-          form: str = "png", subfolders: bool = False, alpha: bool = False) -> Outcome:
+          form: str = "png", subfolders: bool = False, alpha: bool = False, tile: int | None = None) -> Outcome:
     """Dehaze or translate a picture into a picture, or a folder of pictures into a folder, of any size.
 
     Photos are read as viewers show them: upright, and in sRGB. In a folder a bad picture does not stop the others.
@@ -53,10 +54,12 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
         form: of the outputs, one of `FORMATS`. A single output whose name has an ending has the format of that.
         subfolders: also the pictures in subfolders, which come again in `output`.
         alpha: keep transparency, where the format has it.
+        tile: side of tiles in pixels, 0 for none; None tiles pictures of more than `tiling.LARGE` pixels if the
+            network allows it, and notes where it does not.
 
     Raises:
-        UserError: no such input, not a system of this task, no weights, names that would meet, a place that cannot be
-            written; of a single input also what is wrong with it.
+        UserError: no such input, not a system of this task, no weights, tiles for a network that looks at all pixels,
+            names that would meet, a place that cannot be written; of a single input also what is wrong with it.
     """
     system = models.get(name)
     if system.task != task:
@@ -68,12 +71,21 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
     if weights is None and system.trained:
         weights = trained(name, profile)
     network = load_network(system, weights).to(device())
+    whole_because = looks_at_all_pixels(network, system.multiple)
+    if tile and whole_because:
+        raise UserError(f"{name} takes something of all pixels ({whole_because}), and tiles would show",
+                        fix="leave --tile out, or reduce the picture")
     replaced = sum(target.exists() for _, target in planned)
     for path, target in track(planned, f"{task} with {name}"):
         try:
             with _noted(outcome.notes):
                 picture_HWC = read_photo(path, alpha and WRITTEN[target.suffix.lower()] in _WITH_ALPHA)
-            result_HW3 = RUN[task](network, picture_HWC[..., :3], system.multiple)
+            side = tile
+            if tile is None and picture_HWC[..., 0].size > LARGE:
+                side = None if whole_because else TILE
+                if whole_because:
+                    outcome.notes.append(f"{path.name} is large, and {name} needs all of it at once")
+            result_HW3 = RUN[task](network, picture_HWC[..., :3], system.multiple, side or None)
             if not np.isfinite(result_HW3).all():
                 raise UserError(f"{name} answers with numbers that are not finite", where=path,
                                 fix="check the weights with another picture")
@@ -135,10 +147,12 @@ def trained(system: str, profile: str, dataset: str | None = None, root: Path = 
     Raises:
         UserError: there is none.
     """
-    for run in read_profile(profile, root).of_system(system):
-        path = Places(run, root).weights
-        if dataset in (None, run.dataset, run.measured_on) and path.is_file():
-            return path
+    runs = [r for r in read_profile(profile, root).of_system(system) if dataset in (None, r.dataset, r.measured_on)]
+    if not runs and dataset is not None:  # trained by hand
+        runs = [find(profile, system, dataset, root)]
+    for run in runs:
+        if Places(run, root).weights.is_file():
+            return Places(run, root).weights
     on = f" on {dataset}" if dataset else ""
     raise UserError(f"no trained {system}{on} in profile '{profile}'", where=f"checkpoints/{profile}",
                     fix=f"give --weights FILE, or run `reprolib train {system} --profile {profile}`")

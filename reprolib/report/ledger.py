@@ -72,8 +72,8 @@ def page(entries: list[Entry]) -> str:
             for e in entries]
     columns = ("row", "column", "metric", "paper", "ours", "gap", "spread (seeds)", "status", "evidence", "why")
     return "\n".join([
-        "# Ledger", "", f"Every cell of the papers' tables: {statuses(entries)}.{further} Gap is ours less the paper's, "
-        "given only where the two are comparable.", "", to_markdown(pd.DataFrame(rows, columns=columns))])
+        "# Ledger", "", f"Every cell of the papers' tables: {statuses(entries)}.{further} Gap is ours less the "
+        "paper's, given only where the two are comparable.", "", to_markdown(pd.DataFrame(rows, columns=columns))])
 
 
 def _numbers(entry: Entry) -> tuple[str, str, str]:

@@ -43,7 +43,8 @@ def frame(entries: Iterable[Entry], name: str) -> pd.DataFrame:
             found = [e for e in of_column if e["metric"] == metric]
             if not found:
                 continue
-            theirs, ours = (group, f"{_label([metric], found)} paper"), (group, f"{_label(_measured(found), found)} here")
+            theirs = (group, f"{_label([metric], found)} paper")
+            ours = (group, f"{_label(_measured(found), found)} here")
             shown += ([theirs] if any(e["printed"] for e in found) else []) + [ours]
             for e in found:
                 row = rows.setdefault(e["row"], {first: e["label"]})
@@ -115,7 +116,7 @@ def checkpoints(profile: str, name: str, root: Path = Path()) -> pd.DataFrame:
     for r in records:
         if r.experiment in both:
             row = rows.setdefault((r.experiment, r.metric), {
-                "system": r.system, "dataset": r.dataset, "metric": quantity(r.metric).label})
+                "run": r.experiment, "dataset": r.dataset, "metric": quantity(r.metric).label})
             row[r.checkpoint] = r.value
     return pd.DataFrame(list(rows.values()))
 

@@ -27,6 +27,7 @@ NEUTRAL = (
     "reprolib.files",             # writes bytes as they are given
     "reprolib.runtime",           # memory and threads: speed
     "reprolib.runs.concurrent",   # starts processes
+    "reprolib.training.lock",     # lets one of them train
     "reprolib.runs.digests",      # this
     "reprolib.runs.inputs",       # says what is read, whose contents are compared themselves
     "reprolib.runs.places",       # names of files

@@ -6,7 +6,6 @@ A state is continued only by the run that it belongs to; any other finds it put 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -71,15 +70,15 @@ class Origin:
     def matches(self, header: Header) -> bool:
         """Whether weights with this header were made by this run, this code and these data."""
         made_by = run_of(header, type(self.run))
-        own = self.header(header.step)
+        data = {name: identity.digest for name, identity in self.data.items()}
         return made_by is not None and made_by.fingerprint == self.run.fingerprint and \
-            (header.code, dict(header.data)) == (own.code, dict(own.data))
+            (header.code, dict(header.data)) == (self.code, data)
 
 
 def run_of(header: Header, kind: type[Run]) -> Run | None:
     """The run that made weights; None if they do not say, or it is none that this version knows."""
     try:
-        return kind.model_validate_json(json.dumps(dict(header.run))) if header.run else None
+        return kind.of(header.run) if header.run else None
     except ValidationError:
         return None
 
@@ -203,7 +202,7 @@ def difference(state: Mapping[str, Any], origin: Origin, apart: tuple[str, ...] 
     Args:
         apart: settings that may differ.
     """
-    was, now = state["run"], json.loads(json.dumps(origin.run.settings))
+    was, now = state["run"], origin.run.settings
     settings = [f"{key} {was.get(key)}, now {now[key]}" for key in now
                 if key not in (*APART, *apart) and was.get(key) != now[key]]
     if settings:

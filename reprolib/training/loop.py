@@ -152,6 +152,8 @@ def rehearse(task: Task) -> None:
 def keep(task: Task, progress: Progress, origin: Origin, places: Places) -> None:
     """Write the checkpoint of a finished run; the weights of its last step come last, since they show that it is."""
     folder = places.checkpoint
+    if not progress.best_weights:  # never validated, or never with a number
+        progress.best_weights, progress.best_step = task.weights(), progress.step
     write_text(folder / "log.csv", log_csv(progress.log))
     keep_weights(folder / "best.safetensors", progress.best_weights, origin, progress.best_step)
     keep_weights(folder / "last.safetensors", task.weights(), origin, progress.step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -101,12 +101,21 @@ def train(run: TaskRun, *, resume: bool = False, root: Path = Path(), data_root:
     origin = originate(run, root, data_root, init)
     if resume and not origin.run.own:
         origin = _extended(origin, root)
-    module = cast(TaskModule, import_module(TRAINING[models.get(run.system).task]))
 
     def open_run(fabric: Fabric, /) -> tuple[Task, Batches]:
-        return module.open_run(origin.run, fabric, data_root, init)
+        return open_task(origin.run, fabric, data_root, init)
 
     return train_task(origin, open_run, resume=resume, root=root, accelerator=accelerator, workers=workers, again=again)
+
+
+def open_task(run: Run, fabric: Fabric, data_root: Path | None, init: Path | None) -> tuple[Task, Batches]:
+    """The task and the batches of a run; one task's code is no part of another's (`reprolib.runs.digests`).
+
+    Raises:
+        UserError: missing data, or settings that do not fit them.
+    """
+    module = cast(TaskModule, import_module(TRAINING[models.get(run.system).task]))
+    return module.open_run(run, fabric, data_root, init)
 
 
 def originate(run: TaskRun, root: Path, data_root: Path | None, init: Path | None) -> Origin:
@@ -256,7 +265,7 @@ def _shorter(origin: Origin, root: Path) -> Path | None:
     return None
 
 
-def _alike(origin: Origin, root: Path) -> Iterable[tuple[Path, State]]:
+def _alike(origin: Origin, root: Path) -> Iterator[tuple[Path, State]]:
     """States of the same settings, code and data, of whatever length."""
     name = origin.run.name
     for folder in sorted(Places(origin.run, root).work.parent.glob("*")):
@@ -268,6 +277,6 @@ def _cost(progress: Progress, device: torch.device) -> str:
     """What the training took, as JSON."""
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_resident()
     cost = {"seconds": round(progress.seconds, 1), "steps": progress.step, "processes": distributed.count(),
-            "peak_memory_mb": peak // 2**20, "best_validation": round(progress.best, 4),
+            "peak_memory_mb": peak // 2**20, "best_validation": round(progress.best, 4) if math.isfinite(progress.best) else None,
             "best_step": progress.best_step, "environment": environment(str(device))}
     return json.dumps(cost, indent=1, sort_keys=True) + "\n"

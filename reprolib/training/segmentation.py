@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from reprolib import distributed
-from reprolib.data.identity import Identity, dataset_identity, file_identity
+from reprolib.data.identity import dataset_identity, file_identity
 from reprolib.data.labels import VOID
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
@@ -193,8 +193,7 @@ def train_segmenter(run: SegmenterRun, *, root: Path = Path(), data_root: Path |
                         fix="put drn's drn_d_22-*.pth there, or take `imagenet` out of the profile's segmenter")
     data = {f"{run.dataset}/{split}": dataset_identity(run.dataset, split, data_root) for split in ("train", "val")}
     if imagenet is not None:
-        data["init"] = Identity({"weights": next(iter(file_identity(imagenet).files.values()))})
-        run = run.changed(init=data["init"].digest, own=run.own)
+        data["init"] = file_identity(imagenet)
 
     def open_run(fabric: Fabric, /) -> tuple[Task, LabelledBatches]:
         batches = LabelledBatches(open_domains(run.dataset, "train", root=data_root), tuple(run.network["size"]),

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from reprolib.runs.experiment import Contrast, Experiment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib import distributed
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Contrast, Experiment
 from reprolib.training import dehazing
 from reprolib.training.run import train
 from reprolib.training.translation import gan

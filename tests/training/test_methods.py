@@ -23,12 +23,12 @@ from method_cases import (
     small_pools,
     state,
 )
+from reprolib.runs.experiment import Experiment, Optimiser
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.contrast.patchnce import project, sample_positions
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Experiment, Optimiser
 from reprolib.models.translation.cut import CUT
 from reprolib.training.translation import cut
 from reprolib.training.translation.gan import ImagePool, frozen, judge, least_squares

@@ -14,6 +14,7 @@ import numpy as np
 import parallel_runs
 import pytest
 import torch
+from reprolib.runs.experiment import find
 
 from reprolib import distributed
 from reprolib.data.images import write_png
@@ -21,7 +22,6 @@ from reprolib.data.paired import open_split
 from reprolib.data.paired_batches import CropBatches
 from reprolib.data.unpaired import open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
-from reprolib.runs.experiment import find
 from reprolib.training.run import train
 
 SAME = ("cr-batch", "cr-image", "cr-own", "transmission", "cut-bank", "cut-minibatch", "cyclegan", "distancegan",

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from reprolib.runs.experiment import Contrast, Experiment, Optimiser, Schedule
+from reprolib.training.terms import Attempt, Transmission, build_terms, cut_patches, imitation
 from torch import Tensor, nn
 
 from reprolib import models
 from reprolib.contrast.features import VGGFeatures
 from reprolib.data.paired import Pair
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Contrast, Experiment, Optimiser, Schedule
 from reprolib.models.dehazing.kddn import build
 from reprolib.training import dehazing, terms
-from reprolib.training.terms import Attempt, Transmission, build_terms, cut_patches, imitation
 
 SMALL = {
     "aecrnet": {"width": 8, "blocks": 1}, "aodnet": {}, "dehazenet": {}, "fdu": {"width": 4, "blocks": 1},

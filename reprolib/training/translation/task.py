@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from torch.optim import Optimizer
 from reprolib import models
 from reprolib.data.unpaired import VAL_EVERY, Domains, open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
-from reprolib.errors import UserError
 from reprolib.metrics.distance import PictureSet, distances
 from reprolib.models.inference import to_uint8, translate
+from reprolib.progress import say
 from reprolib.runs.profile import build_objective
 from reprolib.runs.run import TranslationRun
 from reprolib.training.checkpoint import Stateful
@@ -57,10 +58,19 @@ class TranslationTask:
         self.network.train()
         return self.method.step(*batch, generator)
 
+    @property
+    def can_validate(self) -> bool:
+        """Whether there are enough pictures for a distance between sets."""
+        return all(len(side) >= FEWEST for side in (self.validation.a, self.validation.b))
+
     def validate(self, pictures: int | None = None) -> float:
-        """Minus the Frechet distance between translated and real pictures of the validation split."""
+        """Minus the Frechet distance between translated and real pictures of the validation split; NaN if these are
+        too few."""
+        if not self.can_validate:
+            return math.nan
         sources, targets = (itertools.islice(side, pictures) for side in (self.validation.a, self.validation.b))
-        fakes = [to_uint8(translate(self.network, picture, self.system.multiple), self.rounding) for picture in sources]
+        fakes = [to_uint8(translate(self.network, picture, self.system.multiple), self.rounding)
+                 for picture in sources]
         real = PictureSet(list(targets), "real", kept=pictures is None)
         return -distances(real, PictureSet(fakes, "translated"), self.distance).frechet.value
 
@@ -77,15 +87,15 @@ def open_run(run: TranslationRun, fabric: Fabric, data_root: Path | None = None,
     """The task and the batches of a run.
 
     Raises:
-        UserError: missing data, too few pictures to validate on, or wrong settings.
+        UserError: missing data, or wrong settings.
     """
     domains, validation = (open_domains(run.dataset, split, root=data_root) for split in ("train", "val"))
-    for name, here, folder in (("A", domains.a, validation.a), ("B", domains.b, validation.b)):
-        if len(folder) < FEWEST:
-            raise UserError(f"{len(here) + len(folder)} pictures in domain {name} leave {len(folder)} to validate on",
-                            where=folder.files[0].parent,
-                            fix=f"give {FEWEST * VAL_EVERY} or more, or a folder val{name} with {FEWEST}")
     calm = round(run.schedule.start * run.steps) if run.augment_until_decay else None
     batches = UnpairedBatches(domains, run.load or run.crop, run.crop, run.batch, run.steps, run.seed,
                               augment=run.augment, calm_from=calm, resample=run.resample)
-    return TranslationTask(run, fabric, validation, init), batches
+    task = TranslationTask(run, fabric, validation, init)
+    if not task.can_validate:
+        counts = " and ".join(f"{len(side)} of {name}" for name, side in (("A", validation.a), ("B", validation.b)))
+        say(f"too few pictures to validate on ({counts}): the best weights of '{run.id}' will be the last. "
+            f"{FEWEST * VAL_EVERY} pictures of each domain, or folders valA and valB with {FEWEST}, would do")
+    return task, batches
