@@ -39,7 +39,7 @@ def verify(
 ) -> None:
     """Train a run's first steps again; if its log comes out bit by bit, it counts as made by the present code."""
     from reprolib.runs.profile import find
-    from reprolib.training.run import verify_run
+    from reprolib.training.verify import verify_run
 
     require_own_package()
     print(verify_run(find(profile, target), steps))

@@ -82,6 +82,11 @@ class Run(BaseModel):
     validate_every: Positive = 1000
     save_every: Positive = 100
     seed: Annotated[int, Field(ge=0)] = 0
+    init: str = ""
+    """Digest of the weights that it starts from, where these are not drawn from the seed."""
+    extends: tuple[tuple[int, int], ...] = ()
+    """Of a run that went on beyond its former end: (steps in all, steps done) as they were. The schedule of the steps
+    done was that of the former total; of all later ones it is that of `steps`."""
 
     @property
     def id(self) -> str:
@@ -108,7 +113,9 @@ class Run(BaseModel):
     @property
     def fingerprint(self) -> str:
         """Hash of what determines the training; two runs with the same one do the same computation."""
-        relevant = {key: value for key, value in self.settings.items() if key not in APART}
+        settings = self.settings
+        relevant = {key: value for key, value in settings.items()
+                    if key not in APART and (value or key not in ("init", "extends"))}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
     def changed(self, **settings: Any) -> Self:

@@ -13,9 +13,9 @@ from reprolib import distributed
 from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.errors import UserError
 from reprolib.models.translation.distancegan import DistanceGAN, DistanceObjective
-from reprolib.training.checkpoint import Stateful
 from reprolib.training.optimisation import take_step
-from reprolib.training.translation.gan import ImagePool, adam, frozen, judge, least_squares
+from reprolib.training.translation.gan import ImagePool, adam, discriminator_loss, frozen, least_squares
+from reprolib.training.translation.method import Method
 
 BATCHES = 900
 """Batches at most from which the statistics come, in the released code."""
@@ -39,7 +39,7 @@ class Statistics:
             setattr(self, name, value)
 
 
-class DistanceMethod:
+class DistanceMethod(Method):
     """Generators' step, then discriminators' step on pools of fakes, in both directions; no cycle, no identity.
 
     The distance term asks that a distance in A, standardised with A's statistics, equals that of the translations,
@@ -55,13 +55,13 @@ class DistanceMethod:
         self.pairs, self.two_sided = objective.pairs, objective.two_sided
         self.own_pass = objective.statistics == "domain"
         n = networks
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             "generators": adam(learning_rate, n.generator_ab, n.generator_ba),
             "discriminators": adam(learning_rate, n.discriminator_a, n.discriminator_b),
         }
         self.statistics = Statistics()
         self.pool_a, self.pool_b = ImagePool(), ImagePool()
-        self.extras: dict[str, Stateful] = {"statistics": self.statistics, "pool_a": self.pool_a, "pool_b": self.pool_b}
+        self.extras = {"statistics": self.statistics, "pool_a": self.pool_a, "pool_b": self.pool_b}
 
     def prepare(self, batches: UnpairedBatches) -> None:
         """Statistics of the distances in the first epoch's batches as training sees them, 900 at most."""
@@ -110,7 +110,7 @@ class DistanceMethod:
         take_step(self.optimisers["generators"])
 
         terms["discriminator"] = torch.stack([
-            judge(self.fabric, discriminate, target, pool.exchange(fake, generator))
+            discriminator_loss(self.fabric, discriminate, target, pool.exchange(fake, generator))
             for fake, (_, discriminate, _, target, pool, _, _) in zip(fakes, ways, strict=True)
         ]).sum()
         self.optimisers["discriminators"].zero_grad()

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.models.translation.gcgan import GcGAN, GcGANObjective
-from reprolib.training.checkpoint import Stateful
 from reprolib.training.optimisation import take_step
-from reprolib.training.translation.gan import ImagePool, adam, frozen, judge, least_squares
+from reprolib.training.translation.gan import ImagePool, adam, discriminator_loss, frozen, least_squares
+from reprolib.training.translation.method import Method
 
 CONSISTENCY, IDENTITY = 20.0, 10.0
 """Weight of the geometry-consistency terms, and the factor on the option `identity`, in the released code."""
@@ -20,7 +20,7 @@ TURNS = {"rot90": 1, "rot270": -1}
 """Quarter turns counter-clockwise of a transform; 'vflip' is none."""
 
 
-class GcGANMethod:
+class GcGANMethod(Method):
     """Generators' step, then discriminators' step on pools of fakes, for pictures x and their transforms T(x).
 
     Each translation is the other one's target, with its gradient stopped there: |y - T^-1(y~)| + |y~ - T(y)| with
@@ -33,12 +33,12 @@ class GcGANMethod:
         n = networks
         second = getattr(n, "generator_transformed", None)
         self.second: nn.Module = n.generator if second is None else second
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             "generators": adam(learning_rate, *([n.generator] if second is None else [n.generator, second])),
             "discriminators": adam(learning_rate, n.discriminator, n.discriminator_transformed),
         }
         self.pool, self.pool_transformed = ImagePool(), ImagePool()
-        self.extras: dict[str, Stateful] = {"pool": self.pool, "pool_transformed": self.pool_transformed}
+        self.extras = {"pool": self.pool, "pool_transformed": self.pool_transformed}
 
     def step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of all networks; terms are summed over pictures and transforms, before their weights."""
@@ -63,8 +63,8 @@ class GcGANMethod:
         take_step(self.optimisers["generators"])
 
         terms["discriminator"] = (
-            judge(self.fabric, n.discriminator, real_b, self.pool.exchange(fake, generator))
-            + judge(self.fabric, n.discriminator_transformed, turned_b,
+            discriminator_loss(self.fabric, n.discriminator, real_b, self.pool.exchange(fake, generator))
+            + discriminator_loss(self.fabric, n.discriminator_transformed, turned_b,
                     self.pool_transformed.exchange(turned_fake, generator))
         )
         self.optimisers["discriminators"].zero_grad()
