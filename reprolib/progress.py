@@ -54,9 +54,9 @@ class Lines:
 
     def __init__(self, transient: bool = False):
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"), speed_estimate_period=30, console=Console(stderr=True),
-            transient=transient)
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Rate(),
+            TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False), speed_estimate_period=30,
+            console=Console(stderr=True), transient=transient)
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Lines:
