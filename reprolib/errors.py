@@ -24,14 +24,14 @@ class UserError(Exception):
         advice = f": {fix}" if fix else ""
         super().__init__(printable(f"{what}{place}{advice}"))
 
+    def _render_traceback_(self) -> list[str]:
+        """How a notebook shows it: in one line, as the command line does."""
+        return [str(self)]
+
 
 def printable(text: str) -> str:
     """Text in which bytes of a file's name that are no UTF-8 stand as \\udcXX, so that it can be printed anywhere."""
     return text.encode(errors="backslashreplace").decode()
-
-    def _render_traceback_(self) -> list[str]:
-        """How a notebook shows it: in one line, as the command line does."""
-        return [str(self)]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from typing import TextIO
 
@@ -28,7 +29,12 @@ class Lenient(io.FileIO):
 
 
 def install() -> None:
-    """Make this process's streams lenient, in their own encoding; characters that it lacks become '?'."""
+    """Make this process's streams lenient, in their own encoding; characters that it lacks become '?'.
+
+    A terminal that closes sends SIGHUP before that, which would end the process.
+    """
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.stdout, sys.stderr = _lenient(sys.stdout), _lenient(sys.stderr)
 
 

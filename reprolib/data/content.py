@@ -27,10 +27,10 @@ T = TypeVar("T")
 
 
 def spread(items: Sequence[T], n: int) -> list[T]:
-    """At most n items, evenly spaced from the first to the last."""
+    """At most n items, evenly spaced from the first to the last; a single one is the first."""
     if len(items) <= n:
         return list(items)
-    return [items[round(i * (len(items) - 1) / (n - 1))] for i in range(n)]
+    return [items[round(i * (len(items) - 1) / max(n - 1, 1))] for i in range(n)]
 
 
 def is_hazier(one_HW3: np.ndarray, other_HW3: np.ndarray) -> bool:

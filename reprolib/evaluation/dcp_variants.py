@@ -1,6 +1,6 @@
 """What each choice that the papers leave to whoever implements DCP does to its scores.
 
-Each is varied by itself, from one base, on the same pictures; so are two slips of measuring that do not concern DCP.
+Each is varied from one base, on the same pictures; so are slips of measuring that do not concern DCP.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from skimage.transform import resize
+from torch import Tensor
 
 from reprolib import metrics
 from reprolib.data.paired import Pair, PairedFolder, open_split, scene
 from reprolib.errors import UserError
 from reprolib.evaluation.dehazing import mean
-from reprolib.metrics.protocols import measure
+from reprolib.evaluation.printed import IN_USE
+from reprolib.metrics.protocols import DEFAULT, measure
 from reprolib.models.dehazing.dcp import DCP
 from reprolib.models.inference import restore
 from reprolib.progress import track
@@ -27,34 +29,62 @@ from reprolib.progress import track
 
 @dataclass(frozen=True)
 class Variant:
-    """One choice that differs from the base."""
+    """One choice that differs from the base, or two where the words say so."""
 
     choice: str
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of `reprolib.models.dehazing.dcp.DCP`."""
-    protocol: str = "aecr"
+    protocol: str = DEFAULT
+    """Of PSNR and of the first SSIM."""
+    eight_bits: bool = False
+    """Transmission and result are rounded to 8 bits, as where each step is saved as a picture."""
     resized_truth: bool = False
     """The clear pictures of SOTS have a border of 10 pixels: as if they had been resized, not cut."""
+    swapped: bool = False
+    """The result in BGR is compared with a truth in RGB, as where OpenCV has read one and not the other."""
 
 
 VARIANTS = (
     Variant("base: guided filter r 60 eps 1e-4, brightest pixel, omega 0.95, t0 0.1, window 15"),
-    Variant("soft matting, lambda 1e-4 (the paper's)", {"refine": "matting"}),
     Variant("no refinement", {"refine": "none"}),
     Variant("guided filter r 20", {"radius": 20}),
-    Variant("guided filter eps 1e-3", {"epsilon": 1e-3}),
+    Variant("guided filter r 15 eps 1e-3", {"radius": 15, "epsilon": 1e-3}),
     Variant("airlight: mean of the 0.1 % pixels", {"airlight": "mean"}),
+    Variant("airlight: largest value of each channel", {"airlight": "largest"}),
     Variant("omega 1", {"omega": 1.0}),
     Variant("omega 0.75", {"omega": 0.75}),
-    Variant("window 7", {"patch": 7}),
-    Variant("window 3", {"patch": 3}),
-    Variant("window 31", {"patch": 31}),
-    Variant("window 7, no refinement", {"patch": 7, "refine": "none"}),
-    Variant("t0 0.01", {"t0": 0.01}),
     Variant("t0 0.3", {"t0": 0.3}),
+    Variant("window 31", {"patch": 31}),
+    Variant("window 9", {"patch": 9}),
+    Variant("window 7", {"patch": 7}),
+    Variant("window 5", {"patch": 5}),
+    Variant("window 3", {"patch": 3}),
+    Variant("window 7, no refinement", {"patch": 7, "refine": "none"}),
+    Variant("window 3, no refinement", {"patch": 3, "refine": "none"}),
+    Variant("8 bits after each step", eight_bits=True),
     Variant("not clipped, and measured so (SSIM 7x7)", {"clip": False}, protocol="skimage7"),
     Variant("truth resized instead of cut", resized_truth=True),
+    Variant("result in BGR against a truth in RGB", swapped=True),
 )
+MATTING = Variant("soft matting, lambda 1e-4 (the paper's)", {"refine": "matting"})
+"""By itself, since it takes some seconds a picture."""
+
+OTHER_SSIMS = ("grey", "volume")
+"""Protocols of `reprolib.evaluation.printed` whose SSIM stands beside the first: nobody says which one was printed."""
+
+
+class EightBitDCP(DCP):
+    """Rounds the transmission to 8 bits, and the result."""
+
+    def transmission(self, hazy_B3HW: Tensor, airlight_B311: Tensor) -> Tensor:
+        return _rounded(super().transmission(hazy_B3HW, airlight_B311))
+
+    def forward(self, hazy_B3HW: Tensor) -> Tensor:
+        return _rounded(super().forward(hazy_B3HW))
+
+
+def _rounded(x: Tensor) -> Tensor:
+    return (x.clamp(0, 1) * 255).round() / 255
 
 
 def choose_pictures(dataset: str, limit: int, data_root: Path | None = None) -> PairedFolder:
@@ -73,30 +103,34 @@ def choose_pictures(dataset: str, limit: int, data_root: Path | None = None) -> 
     return PairedFolder(chosen[:limit], pairs.border)
 
 
-def measure_variants(dataset: str, pairs: Sequence[Pair], variants: Iterable[Variant] = VARIANTS,
-                     chosen: Sequence[str] | None = None) -> pd.DataFrame:
-    """Means of each variant over pairs of a dataset, rounded to the digits that a table prints.
-
-    Soft matting takes some seconds a picture.
+def measure_variants(dataset: str, pairs: Sequence[Pair], variants: Iterable[Variant] = VARIANTS) -> pd.DataFrame:
+    """Mean PSNR and SSIM of each variant over pairs of a dataset, rounded to the digits that a table prints.
 
     Args:
-        chosen: names of metrics of pictures, by default those that are measured everywhere; of the first one there is
-            also the difference to the base.
+        variants: the first one is what `against base` is the difference to.
+
+    Returns:
+        Columns dataset, pictures, choice, psnr, ssim, 'ssim PROTOCOL' for `OTHER_SSIMS`, against base.
     """
-    if chosen is None:
-        chosen = [name for name in metrics.names("pictures") if metrics.get(name).everywhere]
+    ways = {way.name: way for way in IN_USE}
     rows = []
     for variant in track(list(variants), "variants of DCP"):
-        network, scores = DCP(**variant.options), []
+        network = (EightBitDCP if variant.eight_bits else DCP)(**variant.options)
+        scores: dict[str, list[float]] = {}
         for pair in pairs:
             clear = pair.clear.astype(np.float32) / 255
             truth = misregistered(clear) if variant.resized_truth else clear
-            scores.append(measure(restore(network, pair.hazy), truth, variant.protocol, chosen))
-        means = {name: mean([s[name] for s in scores]) for name in chosen}
+            restored = restore(network, pair.hazy)[..., ::-1 if variant.swapped else 1]
+            first = measure(restored, truth, variant.protocol, ("psnr", "ssim"))
+            for name in OTHER_SSIMS:
+                first[f"ssim {name}"] = measure(restored, truth, ways[name], ("ssim",))["ssim"]
+            for name, value in first.items():
+                scores.setdefault(name, []).append(value)
+        means = {name: round(mean(values), metrics.get(name.split()[0]).decimals) for name, values in scores.items()}
         rows.append({"dataset": dataset, "pictures": len(pairs), "choice": variant.choice, **means})
     frame = pd.DataFrame(rows)
-    frame["against base"] = (frame[chosen[0]] - frame[chosen[0]][0]).round(metrics.get(chosen[0]).decimals)
-    return frame.round({name: metrics.get(name).decimals for name in chosen})
+    frame["against base"] = (frame["psnr"] - frame["psnr"][0]).round(metrics.get("psnr").decimals)
+    return frame
 
 
 def misregistered(clear_HW3: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,14 @@ GAUSSIAN = 11
 UNIFORM = 7
 """scikit-image's default window."""
 
+Plane = Literal["rgb", "y", "grey"]
+"""What is compared: RGB; the Y channel of BT.601, 16-235, as MATLAB's `rgb2ycbcr`; or its full-range grey, rounded to 8
+bits, as MATLAB's `rgb2gray` gives it for pictures of 8 bits."""
+
+BT601 = np.array([0.2989, 0.5870, 0.1140])
+"""Weights of R, G and B in grey, with the digits of MATLAB's `rgb2gray`."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """One way to compare a restored picture with its truth."""
@@ -33,8 +42,8 @@ class Protocol:
     """Limit the restored picture to [0, 1] first."""
     eight_bits: bool = False
     """Round both pictures to multiples of 1/255 first."""
-    luma: bool = False
-    """PSNR on the Y channel (BT.601, 16-235), not on RGB."""
+    psnr_on: Plane = "rgb"
+    ssim_on: Plane = "rgb"
     shave: int = 0
     """Pixels cut from each side before PSNR; SSIM keeps them."""
     window: int = GAUSSIAN
@@ -43,6 +52,11 @@ class Protocol:
     """SSIM at every pixel, with zeros beyond the border; otherwise only where the window fits."""
     pooled: bool = False
     """SSIM after average pooling by round(min(H, W) / 256)."""
+    volume: bool = False
+    """SSIM of the picture as a volume of three layers: the window spans the channels too, with the outermost pixels and
+    channels repeated, as MATLAB's `ssim` takes an RGB array."""
+    data_range: float = 1.0
+    """Range that SSIM's constants are taken for; 2 is scikit-image's default for floats before 0.20."""
 
     def prepare(self, restored_HW3: NDArray[np.floating], clear_HW3: NDArray[np.floating]) -> tuple[
             NDArray[np.float64], NDArray[np.float64]]:
@@ -74,7 +88,7 @@ _ALL = (
         "8 bits; PSNR on the Y channel without a 1-pixel border; SSIM in RGB, 11x11 Gaussian, no padding "
         "(AECR-Net in MindSpore)",
         eight_bits=True,
-        luma=True,
+        psnr_on="y",
         shave=1,
     ),
 )
@@ -94,14 +108,27 @@ def get_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def measure(restored_HW3: NDArray[np.floating], clear_HW3: NDArray[np.floating], protocol: str = DEFAULT,
+def plane(picture_HW3: NDArray[np.float64], which: Plane) -> NDArray[np.float64]:
+    """The picture, HW3, or one plane of it, HW, of values in [0, 1]."""
+    from skimage.color import rgb2ycbcr
+
+    if which == "rgb":
+        return picture_HW3
+    if which == "y":
+        y: NDArray[np.float64] = rgb2ycbcr(picture_HW3)[..., 0] / 255
+        return y
+    grey: NDArray[np.float64] = np.round(picture_HW3 @ BT601 * 255) / 255
+    return grey
+
+
+def measure(restored_HW3: NDArray[np.floating], clear_HW3: NDArray[np.floating], protocol: str | Protocol = DEFAULT,
             metrics: Sequence[str] | None = None) -> dict[str, float]:
     """Metrics of one picture under a protocol.
 
     Args:
         restored_HW3: floating point, RGB, nominally in [0, 1].
         clear_HW3: floating point, RGB, in [0, 1].
-        protocol: a name of `PROTOCOLS`.
+        protocol: a name of `PROTOCOLS`, or one that is not among them.
         metrics: names of metrics of pictures; by default all.
 
     Returns:
@@ -112,7 +139,7 @@ def measure(restored_HW3: NDArray[np.floating], clear_HW3: NDArray[np.floating],
         UserError: shapes differ, not HW3, not floating point, smaller than the SSIM window, no such protocol, or a
             name that is no metric of pictures.
     """
-    p = get_protocol(protocol)
+    p = protocol if isinstance(protocol, Protocol) else get_protocol(protocol)
     chosen = of_pictures(names("pictures") if metrics is None else metrics)
     _check(restored_HW3, clear_HW3)
     restored, clear = p.prepare(restored_HW3, clear_HW3)

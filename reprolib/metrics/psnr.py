@@ -8,21 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reprolib.metrics.metric import Metric
-from reprolib.metrics.protocols import Protocol
+from reprolib.metrics.protocols import Protocol, plane
 
 
 def psnr(restored_HW3: NDArray[np.float64], clear_HW3: NDArray[np.float64], protocol: Protocol) -> float:
     """In dB; infinite for equal pictures."""
-    from skimage.color import rgb2ycbcr
     from skimage.metrics import peak_signal_noise_ratio
 
     if protocol.shave:
         inner = slice(protocol.shave, -protocol.shave)
         restored_HW3, clear_HW3 = restored_HW3[inner, inner], clear_HW3[inner, inner]
-    if protocol.luma:
-        restored_HW3, clear_HW3 = (rgb2ycbcr(picture)[..., 0] / 255 for picture in (restored_HW3, clear_HW3))
+    restored, clear = plane(restored_HW3, protocol.psnr_on), plane(clear_HW3, protocol.psnr_on)
     with np.errstate(divide="ignore"):
-        return float(peak_signal_noise_ratio(clear_HW3, restored_HW3, data_range=1))
+        return float(peak_signal_noise_ratio(clear, restored, data_range=1))
 
 
 METRIC = Metric(name="psnr", label="PSNR", unit="dB", better="higher", range=(0.0, math.inf), everywhere=True,

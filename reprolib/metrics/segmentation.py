@@ -81,6 +81,11 @@ def mean_percent(part: NDArray[np.int64], whole: NDArray[np.int64]) -> float:
     return float(100 * (part[occurs] / whole[occurs]).mean()) if occurs.any() else float("nan")
 
 
+def mean_percent_of_all(part: NDArray[np.int64], whole: NDArray[np.int64]) -> float:
+    """Mean of part / whole over all classes, in percent, where 0 / 0 is 0; NaN if there is nothing in any."""
+    return float(100 * (part / np.maximum(whole, 1)).mean()) if whole.any() else float("nan")
+
+
 def percent(part: int, whole: int) -> float:
     """NaN of nothing."""
     return 100 * part / whole if whole else float("nan")

@@ -52,6 +52,6 @@ def _run(network: nn.Module, picture_HW3: np.ndarray, multiple: int, tile: int |
     return (y_BCHW[0].permute(1, 2, 0).float().cpu().numpy() - low) / (1 - low)
 
 
-def to_uint8(image_HW3: np.ndarray) -> np.ndarray:
-    """Clamp to [0, 1] and round to 8 bits."""
-    return (image_HW3.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+def to_uint8(image_HW3: np.ndarray, rounding: str = "nearest") -> np.ndarray:
+    """Clamp to [0, 1] and round to 8 bits; 'down' cuts off what is behind the point, as CUT's released code does."""
+    return (image_HW3.clip(0, 1) * 255 + (0.5 if rounding == "nearest" else 0)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The papers as data, a folder each: tables and notebooks (paper.yaml), printed numbers (cells.csv), claims.
+"""The papers as data, a folder each: tables and notebooks (paper.yaml), printed numbers (cells.csv), claims.yaml.
 
 Tables, ledger, claims and notebooks iterate over what is found here; no paper's name stands in code. Nothing here
 knows what was measured.
@@ -199,8 +199,8 @@ def _read(path: Path) -> Paper:
 def _table(name: str, entry: dict[str, Any]) -> Table:
     rows = {f"{name}/{key}": Row(f"{name}/{key}", row["label"], row.get("system", key), row.get("settings", {}))
             for key, row in entry.pop("rows").items()}
-    lists = {key: tuple(entry.pop(key, ())) for key in ("columns", "metrics", "counts", "costs")}
-    return Table(name=name, rows=rows, **lists, **entry)
+    columns, metrics, counts, costs = (tuple(entry.pop(key, ())) for key in ("columns", "metrics", "counts", "costs"))
+    return Table(name=name, rows=rows, columns=columns, metrics=metrics, counts=counts, costs=costs, **entry)
 
 
 def _notebook(path: Path, name: str, entry: dict[str, Any], found: Mapping[str, Table],

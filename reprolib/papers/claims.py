@@ -71,12 +71,11 @@ def read_claims(path: Path, cells: Sequence[Cell]) -> tuple[Claim, ...]:
 def _expand(entry: Any, cells: Sequence[Cell], where: str) -> Iterator[Claim]:
     """One claim for each column, metric and beaten row."""
     try:
-        for key in entry:
-            if key not in KEYS:
-                raise unknown(f"key of {where}:", key, KEYS)
+        for key in entry.keys() - set(KEYS):
+            raise unknown(f"key of {where}:", str(key), KEYS)
         text, row, beats = entry["text"], str(entry["row"]), entry["beats"]
         but, columns, metrics = entry.get("but", []), entry.get("columns", [""]), entry["metrics"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"not a claim: {type(error).__name__} {error}", where=where,
                         fix="give text, row, beats and metrics (papers/aecrnet/claims.yaml)") from error
     table = row.partition("/")[0]

@@ -65,8 +65,8 @@ def short_runs(root: Path = Path()) -> list[str]:
             row[quantity(r.metric).label] = text(r.metric, r.value) + before
     if not rows:
         return []
-    return [f"Short runs on real pictures (profile `{SHORT}`): they show that all works, not how good it is.", "",
-            to_markdown(pd.DataFrame(list(rows.values())))]
+    return [f"Short runs on real pictures (profile `{SHORT}`): they show that everything works, not how good it is.",
+            "", to_markdown(pd.DataFrame(list(rows.values())))]
 
 
 def bench_table(root: Path = Path()) -> list[str]:

@@ -1,4 +1,4 @@
-"""What notebooks show: a profile's runs by the rows that they stand for, test pictures, and what became of these."""
+"""What notebooks show: runs by the rows that they stand for, their test pictures, and what became of these."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SCORES = 2
 """How many scores of a picture stand under it: a table's first metrics, which its paper prints."""
 
 
-def enter(root: str | Path | None = None) -> Path:
+def enter(root: str | Path | None = None) -> None:
     """Make the project's folder the current one, wherever a notebook lies or is opened: the nearest with profiles/.
 
     Raises:
@@ -39,7 +39,6 @@ def enter(root: str | Path | None = None) -> Path:
     if found is None:
         raise UserError("not in a reprolib project", where=here, fix="open the notebook from the checkout")
     os.chdir(found)
-    return Path()
 
 
 def table_of(shows: str) -> str:
@@ -59,9 +58,9 @@ def find_runs(profile: str, shows: str, column: str, root: Path = Path()) -> dic
         found: dict[str, TaskRun] = {}
         for row in rows_of(table.name).values():
             if shows in (table.name, row.id):
-                of_row = (run for run in runs if row.id in run.rows and run.measured_on == dataset)
-                if run := next(of_row, None):
-                    found[row.label] = run
+                of_row = [run for run in runs if row.id in run.rows and run.measured_on == dataset]
+                if of_row:
+                    found[row.label] = of_row[0]
         if found:
             return found
     return {}

@@ -15,7 +15,7 @@ from reprolib.results.ledger import Entry
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
 
-APART = (" Most numbers are not comparable with the paper's, and the tables say why (reduced networks, short runs, "
+APART = (" No measured number is comparable with the paper's, and the tables say why (reduced networks, short runs, "
          "photos that stand in for the benchmarks): the paper's stand beside them for orientation.")
 
 
@@ -54,8 +54,8 @@ def _of_paper(entries: list[Entry], paper: Paper) -> list[str]:
         return []
     heads = [head for m in shown for head in (f"{_label(m, chosen)} input", f"{_label(m, chosen)} here (paper)")]
     rows = [(*place, *(side for m in shown for side in _sides(cells.get(m)))) for place, cells in found.items()]
-    return [f"{paper.title} ({paper.venue}):", "",
-            to_markdown(pd.DataFrame(rows, columns=["table", "row", "pictures", *heads]))]
+    frame = pd.DataFrame(rows, columns=["table", "row", "pictures", *heads])
+    return [f"{paper.title} ({paper.venue}):", "", to_markdown(frame.loc[:, (frame != "").any()])]
 
 
 def _label(metric: str, entries: list[Entry]) -> str:

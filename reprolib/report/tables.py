@@ -116,7 +116,7 @@ def checkpoints(profile: str, name: str, root: Path = Path()) -> pd.DataFrame:
     for r in records:
         if r.experiment in both:
             row = rows.setdefault((r.experiment, r.metric), {
-                "system": r.system, "dataset": r.dataset, "metric": quantity(r.metric).label})
+                "run": r.experiment, "dataset": r.dataset, "metric": quantity(r.metric).label})
             row[r.checkpoint] = r.value
     return pd.DataFrame(list(rows.values()))
 

@@ -23,8 +23,8 @@ from reprolib.results.costs import Cost, read_costs
 from reprolib.results.gate import expected_file, key, read_expected
 from reprolib.results.quantity import quantity
 from reprolib.runs.digests import measuring_digest
-from reprolib.runs.places import records_folder
-from reprolib.runs.profile import TaskRun, profiles, read_profile
+from reprolib.runs.places import profile_folder, records_folder
+from reprolib.runs.profile import TaskRun, read_profile
 from reprolib.runs.rows import rows_of
 
 Entry = dict[str, Any]
@@ -67,7 +67,7 @@ class _Source:
     @cached_property
     def runs(self) -> dict[tuple[str, int], TaskRun]:
         """The profile's runs by name and seed; there are none behind the records of the authors' weights."""
-        if not (self.root / "profiles").is_dir() or self.profile not in profiles(self.root):
+        if not (profile_folder(self.profile, self.root) / "params.yaml").is_file():
             return {}
         return {(run.name, run.seed): run for run in read_profile(self.profile, self.root).runs.values()}
 
@@ -187,7 +187,7 @@ def _reference(record: Record, source: _Source) -> str:
 
 
 def _is_comparable(record: Record, cell: Cell) -> bool:
-    """Whether a number means what the paper's does: the metric, the whole of the real test set, the network, the recipe.
+    """Whether a number means what the paper's does: the metric, the whole real test set, the network, the recipe.
 
     The authors' weights have their recipe, and a prior has none.
     """

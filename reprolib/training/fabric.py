@@ -7,7 +7,7 @@ import os
 from datetime import timedelta
 
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
@@ -32,11 +32,15 @@ def open_fabric(run: Run, accelerator: str = "auto") -> Fabric:
     """Fabric on one device, or connected with the other processes of torchrun, one device each.
 
     Raises:
-        UserError: a batch that the processes cannot share, unequal nodes, or too few devices.
+        UserError: no such device, or too few; unequal nodes; or a batch that the processes cannot share.
     """
     world, precision = distributed.launched(), run.precision
     if world == 1:
-        return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+        try:
+            return Fabric(accelerator=accelerator, devices=1, precision=precision)
+        except (MisconfigurationException, ValueError, RuntimeError) as error:
+            raise UserError(f"no accelerator '{accelerator}' here: {' '.join(str(error).split())}",
+                            where="--accelerator", fix="use auto or cpu") from error
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     if world % here:
         raise UserError(f"{here} of {world} processes on this node, another number on others",
@@ -45,7 +49,7 @@ def open_fabric(run: Run, accelerator: str = "auto") -> Fabric:
     strategy = Processes(timeout=PATIENCE)
     try:
         fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=world // here, strategy=strategy,
-                        precision=precision)  # type: ignore[arg-type]
+                        precision=precision)
     except MisconfigurationException as error:
         raise UserError(f"{here} processes want a device each: {' '.join(str(error).split())}",
                         fix="lower --nproc-per-node, or add --accelerator cpu") from error

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from torch import nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from reprolib import distributed
 from reprolib.runs.run import Optimiser, Schedule
@@ -14,8 +14,9 @@ from reprolib.runs.run import Optimiser, Schedule
 
 def build_optimiser(settings: Optimiser, learning_rate: float, parameters: Iterable[nn.Parameter]) -> Optimizer:
     """The optimiser that a run asks for."""
-    if settings.kind == "adam":
-        return Adam(parameters, lr=learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
+    if settings.kind in ("adam", "adamw"):
+        kind = Adam if settings.kind == "adam" else AdamW
+        return kind(parameters, lr=learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
     return SGD(parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
@@ -37,13 +38,30 @@ def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
     """Factor on the learning rate in step number `step`, from 0, of `steps`."""
     share = step / steps
     rise = min(1.0, (step + 1) / (schedule.warmup * steps)) if schedule.warmup else 1.0
-    if schedule.kind == "cosine":  # AECR-Net, FFA-Net: half a cosine down to 0
-        return rise * 0.5 * (1.0 + math.cos(math.pi * share))
-    if schedule.kind == "linear":  # CycleGAN, CUT: constant, then straight to 0
-        return rise if share <= schedule.start else rise * (1.0 - share) / (1.0 - schedule.start)
+    if schedule.kind == "cosine":  # AECR-Net, FFA-Net: half a cosine
+        return _towards(schedule.end, rise, rise * 0.5 * (1.0 + math.cos(math.pi * share)))
+    if schedule.kind == "linear":  # CycleGAN, CUT: constant, then straight down
+        if share <= schedule.start:
+            return rise
+        return _towards(schedule.end, rise, rise * (1.0 - share) / (1.0 - schedule.start))
     if schedule.kind == "step":  # GridDehazeNet, MSBDN, MUNIT
-        return rise * float(schedule.factor ** int(share / schedule.every))
+        return rise * float(schedule.factor ** _falls(schedule, step, steps))
     return rise
+
+
+def _towards(end: float, rise: float, factor: float) -> float:
+    """A factor that falls to 0, so stretched that it falls to `end`."""
+    return end * rise + (1.0 - end) * factor
+
+
+def _falls(schedule: Schedule, step: int, steps: int) -> int:
+    """How often a 'step' schedule has fallen by this step.
+
+    Rounded before it is cut off: in binary fractions 0.6 / 0.2 lies below 3, and the third fall came a step late.
+    """
+    if schedule.milestones:
+        return sum(step >= round(milestone * steps) for milestone in schedule.milestones)
+    return int(round(step / (schedule.every * steps), 9))
 
 
 def set_rates(optimisers: Mapping[str, Optimizer], rates: Mapping[str, list[float]], factor: float) -> None:

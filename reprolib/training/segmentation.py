@@ -1,4 +1,4 @@
-"""Training the segmenter that judges label-to-photo translation, on the real pairs of a dataset.
+"""Training the network that scores label-to-photo translation, on the real pairs of a dataset.
 
 Recipe: drn's (Yu et al., CVPR 2017, released code) at the size of CUT's evaluation. Negative log-likelihood with void
 left out, SGD with momentum, random crops and flips. What the paper leaves open is chosen so: crops of 112, which is
@@ -32,7 +32,7 @@ from reprolib.models.segmentation.drn import DRND22, MULTIPLE, import_base
 from reprolib.models.weights import load_weights
 from reprolib.runs.digests import code_digest
 from reprolib.runs.inputs import labelled
-from reprolib.runs.places import Places, profile_folder
+from reprolib.runs.places import profile_folder
 from reprolib.runs.profile import checked, read_profile
 from reprolib.runs.run import SegmenterRun
 from reprolib.training.checkpoint import Origin, Stateful
@@ -48,7 +48,8 @@ PUBLISHED: Mapping[str, Any] = {
 }
 """Settings of `SegmenterRun`."""
 
-CHANGEABLE = ("network", "crop", "batch", "steps", "learning_rate", "precision", "validate_every", "save_every", "seed")
+CHANGEABLE = ("network", "crop", "batch", "steps", "learning_rate", "precision", "validate_every", "save_every", "seed",
+              "imagenet")
 """What a profile's `segmenter` may change of them; the rest is the recipe."""
 
 
@@ -70,6 +71,7 @@ class LabelledBatches(Dataset[tuple[Tensor, Tensor]]):
         if not 0 < batch <= len(domains.b):
             raise UserError(f"a batch of {batch} from {len(domains.b)} pictures", fix="lower batch, or add pictures")
         self.crop, self.batch, self.steps, self.seed = crop, batch, steps, seed
+        self.rows = slice(None)
         self.photos_NHW3 = np.stack([resize(photo, size, Image.Resampling.BICUBIC) for photo in domains.b])
         self.labels_NHW = np.stack([true_labels(label, size)[0] for label in domains.a])
 
@@ -120,9 +122,9 @@ class SegmentationTask:
         take_step(self.optimisers["network"])
         return {"loss": loss.detach()}
 
-    def validate(self) -> float:
+    def validate(self, pictures: int | None = None) -> float:
         """Mean IoU in percent over the validation photos."""
-        return miou(confusion_of(self.network, self.photos, self.labels))
+        return miou(confusion_of(self.network, self.photos[:pictures], self.labels[:pictures]))
 
     def observe(self) -> dict[str, float]:
         return {}
@@ -178,18 +180,22 @@ def train_segmenter(run: SegmenterRun, *, root: Path = Path(), data_root: Path |
     """Train the segmenter of a dataset of label maps (A) and photos (B); goes on where a killed run stopped.
 
     Args:
-        imagenet: the released ImageNet classifier (drn_d_22-*.pth) to start from, as the published recipe does;
-            without it training starts from noise, and more of it is needed.
+        imagenet: the released ImageNet classifier (drn_d_22-*.pth) to start from, instead of the run's `imagenet`;
+            with neither training starts from noise, and more of it is needed.
 
     Raises:
         UserError: missing data or wrong settings; or several processes, which batch normalisation does not allow.
     """
     distributed.require_one_process("the segmenter has batch normalisation")
+    imagenet = imagenet or (root / run.imagenet if run.imagenet else None)
+    if imagenet is not None and not imagenet.is_file():
+        raise UserError("no ImageNet classifier to start from", where=imagenet,
+                        fix="put drn's drn_d_22-*.pth there, or take `imagenet` out of the profile's segmenter")
     data = {f"{run.dataset}/{split}": dataset_identity(run.dataset, split, data_root) for split in ("train", "val")}
     if imagenet is not None:
-        data["start"] = file_identity(imagenet)
+        data["init"] = file_identity(imagenet)
 
-    def open_run(fabric: Fabric) -> tuple[Task, LabelledBatches]:
+    def open_run(fabric: Fabric, /) -> tuple[Task, LabelledBatches]:
         batches = LabelledBatches(open_domains(run.dataset, "train", root=data_root), tuple(run.network["size"]),
                                   run.crop, run.batch, run.steps, run.seed)
         task = SegmentationTask(run, fabric, open_domains(run.dataset, "val", root=data_root))
@@ -198,10 +204,7 @@ def train_segmenter(run: SegmenterRun, *, root: Path = Path(), data_root: Path |
         return task, batches
 
     origin = Origin(run, code_digest("reprolib.training.segmentation"), data)
-    trained = train_task(origin, open_run, resume=True, root=root, accelerator=accelerator, workers=workers,
-                         again=False)
-    Places(run, root).state.unlink(missing_ok=True)
-    return trained
+    return train_task(origin, open_run, resume=True, root=root, accelerator=accelerator, workers=workers, again=False)
 
 
 def _require_aligned(domains: Domains) -> None:

@@ -72,6 +72,7 @@ def test_airlight_rules() -> None:
     torch.testing.assert_close(estimate_airlight(hazy, d, "mean")[0, :, 0, 0], candidates.mean(0))
     brightest = candidates[candidates.sum(1).argmax()]
     torch.testing.assert_close(estimate_airlight(hazy, d, "brightest")[0, :, 0, 0], brightest)
+    torch.testing.assert_close(estimate_airlight(hazy, d, "largest")[0, :, 0, 0], hazy[0].flatten(1).max(1).values)
 
 
 def planes(x_HW3: np.ndarray) -> torch.Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import layouts
+
 from newcomer.conftest import Checkout
 
 DEHAZER = '''
@@ -99,7 +101,7 @@ CELLS = """row,column,metric,unit,better,printed
 other1/dcp,patchy,psnr,dB,higher,10.0
 other1/small,patchy,psnr,dB,higher,12.5
 """
-CLAIMS = "- {text: the small one is better, row: other1/small, beats: [other1/dcp], columns: [patchy], metric: psnr}\n"
+CLAIMS = "- {text: the small one is better, row: other1/small, beats: [dcp], columns: [patchy], metrics: [psnr]}\n"
 
 
 def ledger(checkout: Checkout, **wanted: str) -> list[dict[str, Any]]:
@@ -126,6 +128,7 @@ def test_a_dehazer_is_one_file_and_one_run(checkout: Checkout) -> None:
 
 
 def test_a_translator_with_its_own_training_is_two_files_and_one_run(checkout: Checkout) -> None:
+    layouts.install(checkout.folder, ["horse2zebra"], n=45)  # one in twenty validates
     checkout.write("reprolib/models/translation/toycolour.py", TRANSLATOR)
     checkout.write("reprolib/training/translation/toymethod.py", METHOD)
     checkout.profile({"toycolour": {"runs": {"toy-horses": {"dataset": "horse2zebra"}}}})

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, find_pairs
 from reprolib.errors import UserError
 from reprolib.evaluation import dcp_variants
+from reprolib.evaluation.printed import IN_USE
 from reprolib.metrics.protocols import measure
 from reprolib.models.dehazing.dcp import DCP
+from reprolib.models.inference import restore
 from reprolib.report import dcp
 
 
@@ -41,25 +44,39 @@ def test_one_version_of_each_scene_and_of_every_strength(sots: Path) -> None:
         dcp_variants.choose_pictures("sots-indoor", limit=0)
 
 
-def test_every_variant_is_one_choice_against_the_base(sots: Path) -> None:
-    pairs = PairedFolder(find_pairs(sots)[:1])
+def test_every_variant_differs_from_the_base_as_its_words_say(sots: Path) -> None:
+    pairs = list(PairedFolder(find_pairs(sots)[:1]))
     base = dcp_variants.VARIANTS[0]
-    assert not base.options and base.protocol == "aecr" and not base.resized_truth
-    known = {"matting": "soft matting", "patch": "window", "t0": "t0", "omega": "omega"}
+    assert base == dcp_variants.Variant(base.choice)
+    known = {"patch": "window", "t0": "t0", "omega": "omega", "airlight": "airlight"}
     for variant in dcp_variants.VARIANTS[1:]:
         DCP(**variant.options)
-        assert variant.options or variant.resized_truth
+        assert dcp_variants.Variant(variant.choice) != variant
         assert all(word in variant.choice for option, word in known.items() if option in variant.options)
-    quick = [v for v in dcp_variants.VARIANTS if v.options.get("refine") != "matting"]
-    frame = dcp_variants.measure_variants("sots-indoor", list(pairs), quick)
-    assert list(frame["choice"]) == [v.choice for v in quick]
+    frame = dcp_variants.measure_variants("sots-indoor", pairs)
+    assert list(frame["choice"]) == [v.choice for v in dcp_variants.VARIANTS]
     assert frame["against base"][0] == 0
-    assert frame["psnr"].nunique() > len(quick) / 2, "choices show"
-    pair = pairs[0]
-    from reprolib.models.inference import restore
+    assert frame["psnr"].nunique() > len(frame) / 2, "choices show"
+    by_choice = frame.set_index("choice")
+    hazy, clear = pairs[0].hazy, pairs[0].clear / 255
+    by_hand = measure(restore(DCP(patch=3), hazy), clear)
+    assert by_choice["psnr"]["window 3"] == pytest.approx(by_hand["psnr"], abs=0.006)
+    in_bgr = measure(restore(DCP(), hazy), np.ascontiguousarray(clear[..., ::-1]))
+    assert by_choice["psnr"]["result in BGR against a truth in RGB"] == pytest.approx(in_bgr["psnr"], abs=0.006)
+    grey = {way.name: way for way in IN_USE}["grey"]
+    assert by_choice["ssim grey"]["window 3"] == pytest.approx(
+        measure(restore(DCP(patch=3), hazy), clear, grey)["ssim"], abs=6e-5)
 
-    by_hand = measure(restore(DCP(patch=3), pair.hazy), pair.clear / 255)["psnr"]
-    assert frame.set_index("choice")["psnr"]["window 3"] == pytest.approx(by_hand, abs=0.006)
+
+def test_eight_bits_after_each_step() -> None:
+    """Transmission and result are multiples of 1/255 and within half a step of the others, or of what they make."""
+    hazy = torch.rand(1, 3, 40, 50)
+    light = torch.full((1, 3, 1, 1), 0.9)
+    steps = dcp_variants.EightBitDCP().transmission(hazy, light) * 255
+    torch.testing.assert_close(steps, steps.round(), atol=1e-4, rtol=0)
+    assert (steps / 255 - DCP().transmission(hazy, light).clamp(0, 1)).abs().max() <= 0.5001 / 255
+    picture = dcp_variants.EightBitDCP()(hazy) * 255
+    torch.testing.assert_close(picture, picture.round(), atol=1e-4, rtol=0)
 
 
 def test_misregistration_is_by_the_border() -> None:
@@ -72,22 +89,30 @@ def test_misregistration_is_by_the_border() -> None:
     assert slope == pytest.approx(620 / 640, abs=2e-3)
 
 
-def test_conclusions_name_the_nearest_choice_on_sots_only() -> None:
-    frame = pd.DataFrame({"dataset": "sots-indoor", "choice": ["a", "b", "c"], "psnr": [20.0, 15.5, 17.0], "ssim": 0.8})
+def test_conclusions_are_of_both_numbers_and_of_sots_only() -> None:
+    frame = pd.DataFrame({"dataset": "sots-indoor", "pictures": 50, "choice": ["a", "b", "c"],
+                          "psnr": [20.0, 15.05, 16.61], "ssim": 0.8, "ssim grey": [0.9, 0.6, 0.8175]})
     first, second, caution = dcp.conclusions(frame)
-    assert "15.09" in first and "'b' with 15.50" in first
-    assert "16.62" in second and "'c' with 17.00" in second
+    assert "15.09 dB / 0.7649; no choice gives both; nearest in PSNR is 'b' with 15.05" in first
+    assert "16.62 dB / 0.8179; both are given by 'c' with 16.61" in second
+    assert "0.8000 (aecr), 0.8175 (grey) on 50 pictures" in second
     assert "no proof" in caution
     (other,) = dcp.conclusions(frame.assign(dataset="haze-homogeneous"))
-    assert "not on SOTS" in other and "15.50 to 20.00" in other and "15.09" not in other
+    assert "not on SOTS" in other and "15.05 to 20.00" in other and "15.09" not in other
+
+
+def test_of_a_choice_the_largest_set_of_pictures_counts() -> None:
+    few = pd.DataFrame({"dataset": "sots-indoor", "pictures": 50, "choice": ["a"], "psnr": [15.09], "ssim": [0.7649]})
+    frame = pd.concat([few.assign(pictures=500, psnr=15.4), few])
+    assert "no choice gives both" in dcp.conclusions(frame)[0] and "on 500 pictures" in dcp.conclusions(frame)[0]
 
 
 def test_the_written_table(sots: Path, tmp_path: Path) -> None:
     variants = (dcp_variants.VARIANTS[0], dcp_variants.Variant("omega 1", {"omega": 1.0}))
     pairs = list(dcp_variants.choose_pictures("sots-indoor", 1))
     dcp.write(dcp_variants.measure_variants("sots-indoor", pairs, variants), tmp_path)
-    frame = pd.read_csv(tmp_path / "results/published/tables/dcp_variants.csv")
-    assert list(frame.columns) == ["dataset", "pictures", "choice", "psnr", "ssim", "against base"]
+    frame = dcp.read(tmp_path)
+    assert {"dataset", "pictures", "choice", "psnr", "ssim", "ssim grey", "ssim volume", "against base"} == set(frame)
     assert len(frame) == 2 and set(frame["pictures"]) == {1}
     text = (tmp_path / "results/published/tables/dcp_variants.md").read_text()
-    assert "| omega 1 |" in text and "prints 15.09 dB" in text
+    assert "| omega 1 " in text and "15.09 dB / 0.7649" in text

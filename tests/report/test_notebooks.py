@@ -1,4 +1,4 @@
-"""Notebooks run side by side: one thread each, one line for a cell that fails, and no kernel outlives its notebook."""
+"""A profile's notebooks are those of its runs; they run side by side, a line for a cell that fails, no kernel left."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from pathlib import Path
 
 import psutil
 import pytest
+from invented import invented
 
 from reprolib.errors import UserError
+from reprolib.papers import papers
+from reprolib.report import notebooks, shown
 from reprolib.report.notebooks import execute
 from reprolib.runs.concurrent import side_by_side
+from reprolib.runs.profile import profiles
+
+__all__ = ["invented"]
 
 BEGIN = """
 import os, time
@@ -59,3 +65,52 @@ def test_one_that_fails_is_said_in_a_line_and_the_others_end_with_it(tmp_path: P
     while any(map(alive, kernels)) and time.monotonic() < patience:
         time.sleep(0.1)
     assert not any(map(alive, kernels))
+
+
+def test_a_profile_has_the_notebooks_of_its_runs(project: Path) -> None:
+    every = {name for paper in papers().values() for name in (*paper.tables, *paper.notebooks)}
+    for profile in profiles(project):
+        found = notebooks.of_profile(profile, project)
+        assert set(found) <= every
+        for job in found.values():
+            assert (project / "notebooks" / f"{job.source}.ipynb").is_file()
+            assert job.parameters["profile"] == profile
+
+
+def test_without_runs_there_are_no_notebooks_and_an_unknown_one_is_told(tmp_path: Path) -> None:
+    (tmp_path / "profiles" / "tiny").mkdir(parents=True)
+    description = tmp_path / "profiles" / "tiny" / "params.yaml"
+    description.write_text("systems: {dcp: {runs: {}}}\n")
+    assert notebooks.of_profile("tiny", tmp_path) == {} and notebooks.write("tiny", root=tmp_path) == []
+    description.write_text("systems: {dcp: {steps: 0, runs: {dcp: {dataset: haze-homogeneous}}}}\n")
+    assert "table1" in notebooks.of_profile("tiny", tmp_path)
+    with pytest.raises(UserError, match="did you mean 'table1'"):
+        notebooks.write("tiny", ["tabel1"], tmp_path)
+
+
+def test_an_invented_paper_has_its_notebooks(tmp_path: Path, invented: Path) -> None:
+    (tmp_path / "profiles" / "tiny").mkdir(parents=True)
+    (tmp_path / "profiles" / "tiny" / "params.yaml").write_text(
+        "systems: {dcp: {steps: 0, runs: {mine: {dataset: haze-homogeneous, rows: [toys/prior]}}}}\n")
+    found = notebooks.of_profile("tiny", tmp_path)
+    assert set(found) == {"toys", "toy_pictures"}
+    assert found["toy_pictures"].parameters["count"] == 1
+    assert list(shown.find_runs("tiny", "toys", "mine", tmp_path)) == ["Prior Toy"]
+
+
+def test_equal_runs_give_equal_bytes_and_errors_for_people_one_line(tmp_path: Path) -> None:
+    cells = [cell("word = 'a'", "parameters"), cell("import sys\nprint(word)\nprint('noise', file=sys.stderr)\n{1}"),
+             cell("from reprolib.errors import UserError\nif word == 'bad': raise UserError('no ledger', fix='run x')")]
+    source = tmp_path / "source.ipynb"
+    source.write_text(json.dumps({"cells": cells, "metadata": KERNEL, "nbformat": 4, "nbformat_minor": 4}))
+    before = source.read_bytes()
+    for name in ("one", "two"):
+        execute(source, tmp_path / f"{name}.ipynb", {"word": "b"})
+    assert (tmp_path / "one.ipynb").read_bytes() == (tmp_path / "two.ipynb").read_bytes()
+    outputs = json.loads((tmp_path / "one.ipynb").read_text())["cells"][2]["outputs"]
+    assert source.read_bytes() == before and {o.get("name") for o in outputs} == {"stdout", None}
+    with pytest.raises(UserError, match=r"cell 4 failed: no ledger: run x \(.*source.ipynb\)"):
+        execute(source, tmp_path / "bad.ipynb", {"word": "bad"})
+    with pytest.raises(UserError, match="did you mean 'word'"):
+        execute(source, tmp_path / "bad.ipynb", {"wrod": "b"})
+    assert not (tmp_path / "bad.ipynb").exists()

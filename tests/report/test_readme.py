@@ -11,7 +11,7 @@ from reprolib.bench.run import FOLDER
 from reprolib.bench.targets import verdicts
 from reprolib.errors import UserError
 from reprolib.report import readme
-from reprolib.report.readme import BEGIN, END, write_readme
+from reprolib.report.readme import BEGIN, END, write
 
 ROW = {"system": "aecrnet", "task": "train", "device": "CPU x, 2 threads", "device_type": "cpu", "crop": 64,
        "precision": "32-true", "layout": "channels_last", "batch": 8, "network": {"width": 16}, "rate": "1:1",
@@ -28,44 +28,42 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_results_times_and_bench_between_the_marks(root: Path) -> None:
+def test_results_and_bench_between_the_marks(root: Path) -> None:
     (root / FOLDER).mkdir(parents=True)
     (root / FOLDER / "aecrnet.json").write_text(json.dumps([{**ROW, "targets": verdicts(ROW)}]))
-    times = {"date": "2026-01-02", "environment": {"cpu": "x"}, "cores": 2, "seconds": 120.0,
-             "stages": [{"stage": "mini-train-cut", "seconds": 90.0}, {"stage": "mini-ledger", "seconds": 30.0}]}
-    (root / "results" / "mini").mkdir(parents=True)
-    (root / "results" / "mini" / "times.json").write_text(json.dumps(times))
-    write_readme("mini", root)
+    write(root)
     text = (root / "README.md").read_text()
     assert text.startswith(f"before\n{BEGIN}\nresults of mini\n") and text.endswith(f"{END}\nafter\n")
     assert "old" not in text
-    assert "took 2.0 minutes" in text and "| train | 1 | 1.5 |" in text
     assert "2.00 (1.90 to 2.10)" in text and "missed by 20%" in text and ">= 2.5" in text
-    write_readme("mini", root)
+    write(root)
     assert (root / "README.md").read_text() == text
 
 
 def test_longer_runs_with_their_pictures(root: Path) -> None:
     folder = root / "results" / readme.LONGER
     (folder / "figures").mkdir(parents=True)
-    entry = {"row": "cut/cut", "dataset": "cityscapes", "stand_in": "photos", "metric": "miou", "printed": "24.7",
-             "value": 31.26, "spread": None, "input_value": None}
+    entry = {"paper": "cut", "row": "cut/cut", "dataset": "cityscapes", "stand_in": "photos", "metric": "miou",
+             "measured": "miou", "printed": "24.7", "value": 31.26, "spread": None, "input_value": None}
     (folder / "ledger.json").write_text(json.dumps([entry, {**entry, "row": "cut/drit", "value": None}]))
-    write_readme("mini", root)
+    write(root)
     text = (root / "README.md").read_text()
-    assert "| cut/cut | photos |  | 31.3 (24.7) |" in text and "cut/drit" not in text and "![" not in text
+    assert ["cut/cut", "photos", "31.26 (24.7)"] in [[c.strip() for c in line.split("|")[1:-1]]
+                                                     for line in text.splitlines()]
+    assert "mIoU input" not in text
+    assert "cut/drit" not in text and "![" not in text
     name, caption = next(iter(readme.PICTURES.items()))
     (folder / "figures" / f"{name}.png").touch()
-    write_readme("mini", root)
+    write(root)
     assert f"![{caption}](results/{readme.LONGER}/figures/{name}.png)" in (root / "README.md").read_text()
 
 
 def test_what_was_not_measured_has_no_table(root: Path) -> None:
-    write_readme("mini", root)
+    write(root)
     assert (root / "README.md").read_text() == f"before\n{BEGIN}\nresults of mini\n{END}\nafter\n"
 
 
 def test_marks_that_are_gone_are_missed(root: Path) -> None:
     (root / "README.md").write_text("no marks\n")
     with pytest.raises(UserError, match="no place for results"):
-        write_readme("mini", root)
+        write(root)

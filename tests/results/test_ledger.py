@@ -1,29 +1,33 @@
-"""The ledger: every cell, each with the right number, status and reason."""
+"""The ledger: every cell, each with the right number, status, reason and evidence."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from invented import invented
 
-from reprolib import models
+from reprolib import models, papers
 from reprolib.errors import UserError
+from reprolib.evaluation.record import Record, write_records
 from reprolib.results import gate, ledger
-from reprolib.papers.cells import load
-from reprolib.evaluation.record import Record, records_folder, write_records
+from reprolib.runs.places import records_folder, translator_costs
+from reprolib.runs.rows import all_rows
+
+__all__ = ["invented"]
 
 BASE = Record(profile="mini", experiment="base", system="aecrnet", rows=("table2/base",), dataset="haze-homogeneous",
               metric="psnr", unit="dB", value=20.0, protocol="aecr", n=16, seed=0, input_value=12.5, reduced=True,
               network={"width": 16}, params=2_614_229, steps=150, batch=10, crop=40,
               note="synthetic haze, assumed depth", features="vgg16", code_hash="now")
-REAL = replace(BASE, profile="paper", dataset="sots-indoor", reduced=False, network={}, note="", features="vgg19")
+REAL = replace(BASE, dataset="sots-indoor", reduced=False, network={}, note="", features="vgg19", n=500,
+               recipe="published", steps=500_000)
 KEYS = {"paper", "table", "row", "dataset", "metric", "unit", "paper_value", "value", "spread", "n_seeds", "status",
-        "why", "record", "better", "stand_in"}
+        "why", "record", "better", "stand_in", "evidence"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,36 +40,53 @@ def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def put(root: Path, *records: Record) -> None:
     for r in records:
         name = r.experiment if r.seed == 0 else f"{r.experiment}-seed{r.seed}"
-        write_records(records_folder(r.profile, root) / f"{name}.json", [r])
+        write_records(records_folder(r.profile, root) / r.system / f"{name}.json", [r])
 
 
-def entry(root: Path, row: str = "table2/base", dataset: str = "sots", metric: str = "psnr", profile: str = "mini",
-          **options: Any) -> dict[str, Any]:
-    found = [e for e in ledger.build(profile, root, **options)
-             if (e["row"], e["dataset"], e["metric"]) == (row, dataset, metric)]
+def entries(root: Path, profile: str = "mini", digest: ledger.Digest | None = None) -> list[ledger.Entry]:
+    """The ledger; by default nothing is asked about the code."""
+    return ledger.build(profile, root, digest)
+
+
+def entry(root: Path, row: str = "table2/base", dataset: str = "sots", metric: str = "psnr",
+          profile: str = "mini", digest: ledger.Digest | None = None) -> dict[str, Any]:
+    key = (row, dataset, metric)
+    found = [e for e in entries(root, profile, digest) if (e["row"], e["dataset"], e["metric"]) == key]
     assert len(found) == 1
     return found[0]
 
 
+def describe(root: Path, text: str, profile: str = "mini") -> None:
+    """A profile with these runs."""
+    folder = root / "profiles" / profile
+    folder.mkdir(parents=True)
+    (folder / "params.yaml").write_text(text)
+
+
 def expect(root: Path, profile: str, records: list[Record]) -> None:
     path = gate.expected_file(profile, root)
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"results": gate.derive(records)}))
 
 
-def test_every_cell_once_in_order(tmp_path: Path) -> None:
-    entries = ledger.build("mini", tmp_path)
-    assert len(entries) == 149
-    assert [(e["row"], e["dataset"], e["metric"], e["paper_value"]) for e in entries] == [
-        (c.row, c.dataset, c.metric, c.value) for c in load()]
-    assert all(set(e) >= KEYS and list(e) == list(entries[0]) for e in entries)
-    assert all(e["status"] and e["why"] for e in entries)
+def printed_cells() -> Iterator[papers.Cell]:
+    return (c for paper in papers.papers().values() for c in paper.cells)
+
+
+def test_every_printed_cell_once_in_order(tmp_path: Path) -> None:
+    found = entries(tmp_path)
+    assert [(e["row"], e["dataset"], e["metric"], e["paper_value"], e["printed"]) for e in found if e["printed"]] == [
+        (c.row, c.column, c.metric, c.value, c.printed) for c in printed_cells()]
+    assert all(set(e) >= KEYS and list(e) == list(found[0]) for e in found)
+    assert all(e["status"] and e["why"] for e in found)
 
 
 def test_without_records_nothing_is_claimed(tmp_path: Path) -> None:
-    entries = [e for e in ledger.build("mini", tmp_path) if e["metric"] != "params"]
-    assert Counter(e["status"] for e in entries) == {"not printed": 4, "not attempted": 136}
-    assert all(e["value"] is None and e["gap"] is None and e["n_seeds"] == 0 for e in entries)
+    for e in entries(tmp_path):
+        if e["evidence"] == "counted":
+            continue
+        assert e["status"] == ("not printed" if e["printed"] == "-" else "not attempted")
+        assert e["value"] is None and e["gap"] is None and e["n_seeds"] == 0 and e["evidence"] is None
 
 
 def test_a_system_that_does_not_exist_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +98,41 @@ def test_a_system_that_does_not_exist_is_listed(tmp_path: Path, monkeypatch: pyt
         assert (e["status"], e["value"]) == ("not attempted", None) and "not built yet" in e["why"]
 
 
+def test_a_registered_system_without_a_printed_row_is_counted_and_measured(tmp_path: Path) -> None:
+    row = next(row for row in all_rows().values() if row.id not in papers.rows())
+    count = entry(tmp_path, row.id, "", "params")
+    assert count["value"] == models.full_size_count(row.system) and count["evidence"] == "counted"
+    put(tmp_path, replace(BASE, system=row.system, rows=(row.id,)))
+    e = entry(tmp_path, row.id)
+    assert (e["label"], e["value"], e["paper_value"], e["printed"]) == (row.label, 20.0, None, "")
+    assert e["status"] == "measured" and "the paper prints no number" in e["why"]
+
+
+def test_a_metric_that_the_paper_does_not_print_has_a_column_where_it_was_measured(tmp_path: Path) -> None:
+    rows = ("table1/aodnet",)
+    put(tmp_path, replace(BASE, system="aodnet", rows=rows, metric="ciede2000", unit="", value=7.5))
+    found = [e for e in entries(tmp_path) if e["metric"] == "ciede2000"]
+    assert [(e["row"], e["dataset"], e["value"]) for e in found] == [("table1/aodnet", "sots", 7.5)]
+    assert found[0]["better"] == "lower"
+    assert found[0]["printed"] == "" and found[0]["paper_value"] is None and found[0]["gap"] is None
+
+
+def test_a_row_of_a_table_without_printed_numbers(tmp_path: Path) -> None:
+    put(tmp_path, replace(BASE, experiment="x", system="cut", rows=("negatives/both",), dataset="photos-hazy2clear",
+                          metric="fd_vgg16", unit="", protocol="vgg16"))
+    e = entry(tmp_path, "negatives/both", "horse2zebra", "fid")
+    assert (e["measured"], e["value"], e["printed"]) == ("fd_vgg16", 20.0, "") and "FD-VGG16, not FID" in e["why"]
+
+
+def test_another_paper_needs_no_code(tmp_path: Path, invented: Path) -> None:
+    put(tmp_path, replace(BASE, system="aodnet", rows=("toys/small",)))
+    found = {(e["row"], e["metric"]): e for e in entries(tmp_path) if e["paper"] == "toy"}
+    assert {key: (e["dataset"], e["printed"], e["value"]) for key, e in found.items()} == {
+        ("toys/small", "psnr"): ("mine", "20.5", 20.0), ("toys/small", "ssim"): ("mine", "0.9", None),
+        ("toys/prior", "psnr"): ("mine", "15.5", None)}
+    assert found["toys/small", "psnr"]["stand_in"] == "haze-homogeneous"
+
+
 def test_mini_is_measured_and_says_why_it_is_not_comparable(tmp_path: Path) -> None:
     put(tmp_path, BASE)
     e = entry(tmp_path)
@@ -86,13 +142,14 @@ def test_mini_is_measured_and_says_why_it_is_not_comparable(tmp_path: Path) -> N
         assert said in e["why"]
     assert e["stand_in"] == "haze-homogeneous" and e["input_value"] == 12.5
     assert e["gap"] is None
+    assert e["evidence"] == "trained here"
     path, _, metric = e["record"].partition("#")
     assert metric == "psnr" and json.loads((tmp_path / path).read_text())[0]["value"] == 20.0
 
 
 def test_one_record_fills_every_row_that_it_stands_for(tmp_path: Path) -> None:
     put(tmp_path, replace(BASE, rows=("table1/aecrnet", "table2/ours", "table4/1:1")))
-    filled = {e["row"] for e in ledger.build("mini", tmp_path) if e["status"] == "measured"}
+    filled = {e["row"] for e in entries(tmp_path) if e["record"]}
     assert filled == {"table1/aecrnet", "table2/ours", "table4/1:1"}
 
 
@@ -101,12 +158,12 @@ def test_one_record_fills_every_row_that_it_stands_for(tmp_path: Path) -> None:
     ("sots-indoor", "sots", False), ("dense-haze", "dense-haze", False), ("nh-haze", "nh-haze", False)])
 def test_columns(tmp_path: Path, dataset: str, column: str, stand_in: bool) -> None:
     put(tmp_path, replace(BASE, rows=("table1/aecrnet",), dataset=dataset))
-    filled = [e for e in ledger.build("mini", tmp_path) if e["status"] == "measured"]
+    filled = [e for e in entries(tmp_path) if e["record"]]
     assert [(e["dataset"], e["stand_in"]) for e in filled] == [(column, dataset if stand_in else None)]
 
 
 def test_datasets_without_a_column_and_other_protocols_fill_nothing(tmp_path: Path) -> None:
-    put(tmp_path, replace(BASE, dataset="motorcycle"), replace(BASE, experiment="b", protocol="skimage"))
+    put(tmp_path, replace(BASE, dataset="motorcycle"), replace(BASE, experiment="b", protocol="skimage7"))
     assert entry(tmp_path)["status"] == "not attempted"
 
 
@@ -115,7 +172,7 @@ def test_several_seeds_give_mean_and_sample_deviation(tmp_path: Path) -> None:
     put(tmp_path, BASE, *(replace(BASE, seed=seed, value=20.0 + seed, input_value=0.0) for seed in (1, 2)))
     e = entry(tmp_path)
     assert (e["value"], e["spread"], e["n_seeds"], e["input_value"]) == (21.0, 1.0, 3, 12.5)
-    assert e["record"] == "results/mini/records/base.json#psnr"
+    assert e["record"] == "results/mini/records/aecrnet/base.json#psnr"
 
 
 def test_experiments_are_never_averaged_and_the_real_benchmark_goes_first(tmp_path: Path) -> None:
@@ -134,10 +191,12 @@ def test_one_seed_takes_its_spread_from_the_calibration(tmp_path: Path) -> None:
 
 
 def test_a_damaged_calibration_is_told(tmp_path: Path) -> None:
-    (tmp_path / "expected").mkdir()
-    (tmp_path / "expected" / "mini.json").write_text("{}")
+    path = gate.expected_file("mini", tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    put(tmp_path, BASE)
     with pytest.raises(UserError, match="not a file of recorded results"):
-        ledger.build("mini", tmp_path)
+        entries(tmp_path)
 
 
 @pytest.mark.parametrize("status", ["collapsed", "non-finite"])
@@ -147,19 +206,30 @@ def test_a_collapsed_seed_is_not_averaged_away(tmp_path: Path, status: str) -> N
     assert (e["status"], e["value"]) == (status, None) and "seed 1" in e["why"]
 
 
+RUNS = "systems: {aecrnet: {network: {dfe: false, mix: none}, contrast: null, runs: {base: {dataset: DATA}}}}\n"
+
+
 def test_stale(tmp_path: Path) -> None:
+    """A record of other code, of other settings, or of a run that is gone."""
+    describe(tmp_path, RUNS.replace("DATA", "haze-homogeneous"))
     put(tmp_path, BASE)
-    assert entry(tmp_path, current_hash=lambda r: "now")["status"] == "measured"
-    e = entry(tmp_path, current_hash=lambda r: "later")
-    assert (e["status"], e["value"]) == ("stale", 20.0) and "dvc repro" in e["why"]
+    assert entry(tmp_path, digest=lambda run: "now")["status"] == "measured"
+    e = entry(tmp_path, digest=lambda run: "later")
+    assert (e["status"], e["value"]) == ("stale", 20.0) and "code has changed" in e["why"] and "dvc repro" in e["why"]
+    put(tmp_path, replace(BASE, fingerprint="another"))
+    assert "settings have changed" in entry(tmp_path, digest=lambda run: "now")["why"]
+    put(tmp_path, replace(BASE, experiment="gone"))
+    (records_folder("mini", tmp_path) / "aecrnet" / "base.json").unlink()
+    e = entry(tmp_path, digest=lambda run: "now")
+    assert e["status"] == "stale" and "no run 'gone'" in e["why"]
 
 
 @pytest.mark.parametrize(("value", "status"), [
     (33.85, "reproduced"), (33.8549, "reproduced"), (33.8451, "reproduced"), (33.86, "off by +0.01"),
     (33.0, "off by -0.85")])
-def test_paper_one_seed(tmp_path: Path, value: float, status: str) -> None:
+def test_comparable_one_seed(tmp_path: Path, value: float, status: str) -> None:
     put(tmp_path, replace(REAL, value=value))
-    e = entry(tmp_path, profile="paper")
+    e = entry(tmp_path)
     assert e["status"] == status and e["gap"] == pytest.approx(value - 33.85)
 
 
@@ -167,15 +237,28 @@ def test_paper_one_seed(tmp_path: Path, value: float, status: str) -> None:
     ((33.0, 33.6), "within seed noise"),  # mean 33.3, sd 0.424: gap -0.55
     ((33.2, 33.4), "off by -0.55"),       # the same gap, sd 0.141
     ((33.4, 34.3), "reproduced")])        # mean 33.85
-def test_paper_several_seeds(tmp_path: Path, values: tuple[float, ...], status: str) -> None:
+def test_comparable_several_seeds(tmp_path: Path, values: tuple[float, ...], status: str) -> None:
     put(tmp_path, *(replace(REAL, seed=seed, value=value) for seed, value in enumerate(values)))
-    assert entry(tmp_path, profile="paper")["status"] == status
+    assert entry(tmp_path)["status"] == status
 
 
-@pytest.mark.parametrize("change", [{"reduced": True, "network": {"width": 16}}, {"dataset": "haze-homogeneous"}])
-def test_paper_status_needs_the_full_network_on_the_real_benchmark(tmp_path: Path, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("change", "says"), [
+    ({"reduced": True, "network": {"width": 16}}, "reduced network (width 16)"),
+    ({"dataset": "haze-homogeneous", "note": "synthetic haze", "n": 16}, "synthetic haze"),
+    ({"n": 120}, "120 of 500 test pictures"),
+    ({"recipe": "common"}, "not its authors' training"),
+    ({"steps": 1000}, "not its authors' training"),
+])
+def test_what_is_not_comparable_says_what_differs(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     put(tmp_path, replace(REAL, value=33.85, **change))
-    assert entry(tmp_path, profile="paper")["status"] == "measured"
+    e = entry(tmp_path)
+    assert (e["status"], e["gap"]) == ("measured", None) and "not comparable" in e["why"] and says in e["why"]
+
+
+def test_the_authors_weights_are_comparable_without_a_training_of_ours(tmp_path: Path) -> None:
+    put(tmp_path, replace(REAL, value=33.85, checkpoint="published", recipe="common", steps=0))
+    e = entry(tmp_path)
+    assert (e["status"], e["evidence"]) == ("reproduced", "authors' weights")
 
 
 def test_a_measured_number_without_a_printed_one(tmp_path: Path) -> None:
@@ -186,16 +269,20 @@ def test_a_measured_number_without_a_printed_one(tmp_path: Path) -> None:
 
 
 def test_impossible_without_the_benchmark_and_possible_with_it(tmp_path: Path) -> None:
-    e = entry(tmp_path, "table1/aecrnet", "dense-haze", profile="paper")
+    """Only what the profile would measure is impossible; the rest was never asked for."""
+    describe(tmp_path, "systems: {aecrnet: {runs: {dense: {dataset: dense-haze, rows: [table1/aecrnet]}}}}\n")
+    e = entry(tmp_path, "table1/aecrnet", "dense-haze")
     assert e["status"] == "impossible here" and "reprolib data register dense-haze PATH" in e["why"]
-    assert entry(tmp_path, "table1/aecrnet", "dense-haze")["status"] == "not attempted"
+    e = entry(tmp_path, "table1/aecrnet", "nh-haze")
+    assert e["status"] == "not attempted" and "no run of profile 'mini'" in e["why"]
     (tmp_path / "data" / "dense-haze").mkdir(parents=True)
-    assert entry(tmp_path, "table1/aecrnet", "dense-haze", profile="paper")["status"] == "not attempted"
+    e = entry(tmp_path, "table1/aecrnet", "dense-haze")
+    assert e["status"] == "not attempted" and "not measured yet" in e["why"]
 
 
 def test_parameter_counts_are_there_in_every_profile(tmp_path: Path) -> None:
     for profile in ("mini", "paper"):
-        counts = {e["row"]: e for e in ledger.build(profile, tmp_path) if e["metric"] == "params"}
+        counts = {e["row"]: e for e in entries(tmp_path, profile) if e["metric"] == "params"}
         ours = counts["table1/aecrnet"]
         assert (ours["status"], ours["value"], ours["paper_value"]) == ("matched", 2_614_229, 2_610_000)
         assert ours["gap"] == 4_229
@@ -206,19 +293,19 @@ def test_parameter_counts_are_there_in_every_profile(tmp_path: Path) -> None:
         assert "count not matched" in counts["table1/kddn"]["why"]
 
 
-def test_written_files_are_whole_and_byte_stable(tmp_path: Path) -> None:
-    put(tmp_path, BASE)
-    folder = tmp_path / "results" / "mini"
-    written = []
-    for _ in range(2):
-        ledger.write("mini", ledger.build("mini", tmp_path), tmp_path)
-        written.append([(folder / f"ledger.{kind}").read_bytes() for kind in ("json", "csv", "md")])
-    assert written[0] == written[1]
-    entries = json.loads(written[0][0])
-    assert len(entries) == 149 and all(set(e) >= KEYS for e in entries)
-    with (folder / "ledger.csv").open(newline="") as stream:
-        assert [r["row"] for r in csv.DictReader(stream)] == [c.row for c in load()]
-    page = written[0][2].decode()
-    assert page.count("\n|") == 149 + 2
-    assert "| table2/base | sots | psnr | 33.85 | 20.0000 |  |  | measured |" in page
-    assert "1 measured" in page and str(tmp_path) not in page
+COSTS = {"conditions": "a machine", "systems": [
+    {"system": "cyclegan", "sec_per_iter": 0.5, "sec_per_iter_ratio": 1.0, "memory": 2.0, "memory_ratio": 1.0},
+    {"system": "cut", "sec_per_iter": 0.25, "sec_per_iter_ratio": 0.5, "memory": 3.0, "memory_ratio": 1.5}]}
+
+
+def test_costs_are_the_benchs(tmp_path: Path) -> None:
+    path = translator_costs("mini", tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(COSTS))
+    e = entry(tmp_path, "cut/cut", "horse2zebra", "sec_per_iter")
+    assert (e["value"], e["status"], e["record"]) == (0.25, "measured", path.relative_to(tmp_path).as_posix())
+    assert "a machine" in e["why"] and "0.50 of CycleGAN" in e["why"]
+    assert entry(tmp_path, "cut/fastcut", "horse2zebra", "memory")["status"] == "not attempted"
+    path.write_text(json.dumps({"systems": []}))
+    with pytest.raises(UserError, match="not a file of costs"):
+        entries(tmp_path)

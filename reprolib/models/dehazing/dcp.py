@@ -1,7 +1,7 @@
 """DCP: Single Image Haze Removal Using Dark Channel Prior (He et al., CVPR 2009, TPAMI 2010). Nothing is learned.
 
 The paper refines the transmission by soft matting; most ports use the guided filter (He et al., ECCV 2010), which is
-the default here because it takes a fraction of a second where matting takes seven. Both are options, as are the two
+the default here because it takes a fraction of a second where matting takes seven. Both are options, as are the three
 readings of the airlight in use.
 """
 
@@ -20,7 +20,7 @@ from reprolib.models.layers.guided import grey, guided_filter
 from reprolib.models.system import System
 
 REFINEMENTS = ("guided", "matting", "none")
-AIRLIGHTS = ("brightest", "mean")
+AIRLIGHTS = ("brightest", "mean", "largest")
 
 
 def dark_channel(x_B3HW: Tensor, patch: int = 15) -> Tensor:
@@ -32,8 +32,11 @@ def dark_channel(x_B3HW: Tensor, patch: int = 15) -> Tensor:
 def estimate_airlight(hazy_B3HW: Tensor, dark_B1HW: Tensor, rule: str = "brightest") -> Tensor:
     """Colour of the haze, B311, from the brightest 0.1 % of the dark channel (section 4.3).
 
-    'brightest' takes the candidate pixel of highest intensity, as the paper; 'mean' the mean of the candidates.
+    'brightest' takes the candidate pixel of highest intensity, as the paper; 'mean' the mean of the candidates;
+    'largest' looks for none of them and takes the largest value of each channel in the whole picture.
     """
+    if rule == "largest":
+        return hazy_B3HW.amax((2, 3), keepdim=True)
     count = max(1, int(dark_B1HW[0].numel() * 0.001))
     index_BN = dark_B1HW.flatten(1).topk(count).indices
     candidates_B3N = hazy_B3HW.flatten(2).gather(2, index_BN[:, None].expand(-1, 3, -1))
@@ -100,7 +103,7 @@ class DCP(nn.Module):
         radius: of the guided filter's window, in pixels.
         epsilon: the guided filter's smoothing, for values in [0, 1].
         strength: lambda of soft matting, how closely the refined map keeps to the estimate.
-        airlight: 'brightest' or 'mean', see `estimate_airlight`.
+        airlight: 'brightest', 'mean' or 'largest', see `estimate_airlight`.
         clip: cut the result to [0, 1].
 
     Shape:

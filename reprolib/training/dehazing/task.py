@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from reprolib import models
 from reprolib.contrast.features import load_features
@@ -23,8 +26,9 @@ from reprolib.metrics.protocols import measure
 from reprolib.models.inference import restore
 from reprolib.runs.run import DehazingRun
 from reprolib.training.checkpoint import Stateful
-from reprolib.training.dehazing.terms import Attempt, Distillation, build_terms
+from reprolib.training.dehazing.terms import Distillation, Restoration, build_terms
 from reprolib.training.optimisation import build_optimiser, take_step
+from reprolib.training.start import start_from
 
 TEACHING = 1 / 3
 """Share of a distilled run's steps that goes to the teacher first: 30 of 90 epochs, as users report KDDN's schedule."""
@@ -34,35 +38,54 @@ Batches = CropBatches | HazeBatches
 """Pairs from disk, or clear pictures under haze drawn at every step."""
 
 
+@runtime_checkable
+class Mixing(Protocol):
+    """A network whose mixing factors are worth a look (AECR-Net)."""
+
+    def mixing_factors(self) -> dict[str, float]: ...
+
+
 class DehazingTask:
     """min of the terms' weighted sum + beta * CR(phi(I), J, I) over pairs of hazy I and clear J (slides' equation).
 
     With distillation (KDDN) the first third of the steps trains the teacher on the clear pictures alone, and the rest
     the student. The teacher is a second network of the run, so that a resumed run finds it as it was; it is not kept.
+
+    Args:
+        init: weights of the network to start from, ours or published.
     """
 
-    def __init__(self, run: DehazingRun, fabric: Fabric, validation: Iterable[Pair]):
-        self.run, self.validation, self.device = run, validation, fabric.device
+    def __init__(self, run: DehazingRun, fabric: Fabric, validation: Iterable[Pair], init: Path | None = None):
+        # what is trained
+        self.run = run
         self.system = models.get(run.system)
-        self.network = self.system.build(**run.network)
+        self.network: nn.Module = self.system.build(**run.network)
         if not any(p.requires_grad for p in self.network.parameters()):
             fix = f"run `reprolib evaluate {run.system}`"
             raise UserError(f"'{run.system}' has nothing to train", fix=fix)
+        if init is not None:
+            start_from(self.network, self.system, init)
+        # on what, and in which layout
+        self.device = fabric.device
         self.memory_format = torch.channels_last if run.channels_last else torch.contiguous_format
+        # what is minimised
         self.terms = build_terms(run)
         for term in self.terms.values():
             self._settle(term)
-        self.networks: dict[str, nn.Module] = {"network": self.network}
         distillation = self.terms.get("distillation")
         self.distillation = distillation if isinstance(distillation, Distillation) else None
+        self.contrast: ContrastiveRegularisation | None = None
+        # how it is scored on the way
+        self.validation = validation
+        # what the loop saves
+        self.networks: dict[str, nn.Module] = {"network": self.network}
         if self.distillation:
             self.networks["teacher"] = self.distillation.teacher
-        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.optimisers: dict[str, Optimizer] = {}
         self.extras: dict[str, Stateful] = {}
         for name, network in self.networks.items():
             self._settle(network)
             self.optimisers[name] = build_optimiser(run.optimiser, run.learning_rate, network.parameters())
-        self.contrast: nn.Module | None = None
         if run.contrast:
             features = load_features(run.contrast.features)
             rate = Rate.parse(run.contrast.rate)
@@ -91,14 +114,14 @@ class DehazingTask:
     def _loss(self, hazy_B3HW: Tensor, clear_B3HW: Tensor, step: int,
               generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its terms without their weights."""
-        attempt = Attempt(self.network, hazy_B3HW, clear_B3HW, generator, self.system.multiple,
+        restoration = Restoration(self.network, hazy_B3HW, clear_B3HW, generator, self.system.multiple,
                           with_features=self.distillation is not None)
-        found = {name: term(attempt) for name, term in self.terms.items()}
+        found = {name: term(restoration) for name, term in self.terms.items()}
         total = torch.stack([self.run.loss[name] * value for name, value in found.items()]).sum()
         logged = {name: value.detach() for name, value in found.items()}
         settings = self.run.contrast
         if self.contrast is not None and settings and step >= settings.start * self.run.steps:
-            cr, logs = self.contrast(attempt.restored_B3HW, clear_B3HW, hazy_B3HW, generator=generator)
+            cr, logs = self.contrast(restoration.restored_B3HW, clear_B3HW, hazy_B3HW, generator=generator)
             total = total + settings.weight * cr
             logged |= {"cr": cr.detach(), **{f"cr_{k}": v for k, v in logs.items()}}
         return total, logged
@@ -112,28 +135,29 @@ class DehazingTask:
     def begin(self, batches: Batches) -> None:
         """Nothing has to be known before the first step."""
 
-    def validate(self) -> float:
+    def validate(self, pictures: int | None = None) -> float:
         """Mean PSNR in dB over the validation split."""
         scores = [measure(restore(self.network, pair.hazy, self.system.multiple), pair.clear / 255.0,
-                          metrics=("psnr",))["psnr"] for pair in self.validation]
+                          metrics=("psnr",))["psnr"]
+                  for pair in itertools.islice(self.validation, pictures)]
         return sum(scores) / len(scores)
 
     def observe(self) -> dict[str, float]:
-        factors = getattr(self.network, "mixing_factors", None)
-        return factors() if factors else {}
+        return self.network.mixing_factors() if isinstance(self.network, Mixing) else {}
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.state_dict()
 
 
-def open_run(run: DehazingRun, fabric: Fabric, data_root: Path | None = None) -> tuple[DehazingTask, Batches]:
+def open_run(run: DehazingRun, fabric: Fabric, data_root: Path | None = None,
+             init: Path | None = None) -> tuple[DehazingTask, Batches]:
     """The task and the batches of a run.
 
     Raises:
         UserError: missing data or wrong settings.
     """
     batches, validation = _open_data(run, data_root)
-    return DehazingTask(run, fabric, validation), batches
+    return DehazingTask(run, fabric, validation, init), batches
 
 
 def _open_data(run: DehazingRun, root: Path | None) -> tuple[Batches, Iterable[Pair]]:

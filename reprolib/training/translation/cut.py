@@ -15,15 +15,15 @@ from reprolib.contrast.patchnce import PatchNCELoss, project, sample_positions
 from reprolib.errors import UserError
 from reprolib.models.layers.heads import FEATURES
 from reprolib.models.translation.cut import CUT, CUTObjective
-from reprolib.training.checkpoint import Stateful
 from reprolib.training.optimisation import take_step
-from reprolib.training.translation.gan import adam, frozen, judge, least_squares
+from reprolib.training.translation.gan import adam, discriminator_loss, frozen, least_squares
+from reprolib.training.translation.method import Method
 
 MOMENTUM = 0.999
 """Of the moving averages that make external keys (MoCo)."""
 
 
-class Teacher(nn.Module):
+class MomentumEncoder(nn.Module):
     """Moving averages of encoder and heads, which make the keys where negatives are external."""
 
     def __init__(self, networks: CUT):
@@ -41,7 +41,7 @@ class Teacher(nn.Module):
             mine.lerp_(theirs, 1 - MOMENTUM)
 
 
-class CUTMethod:
+class CUTMethod(Method):
     """Discriminator's step, then that of generator and heads on the same fakes (the released code's order).
 
     The loss is L_GAN + lambda_x PatchNCE(G, H, X) + lambda_y PatchNCE(G, H, Y) (slides): (1, 1) in CUT, (10, 0) in
@@ -66,22 +66,23 @@ class CUTMethod:
         self.networks, self.fabric = networks, fabric
         halved = 0.5 if objective.average and lambda_x and lambda_y else 1.0
         self.lambda_x, self.lambda_y = halved * lambda_x, halved * lambda_y
-        self.flip, self.patches = objective.flip, objective.patches
+        self.flip, self.patches, self.allow_fewer = objective.flip, objective.patches, objective.allow_fewer
         self.nce = PatchNCELoss(objective.tau, objective.negatives)
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             "generator": adam(learning_rate, networks.generator),
             "heads": adam(learning_rate, networks.heads),
             "discriminator": adam(learning_rate, networks.discriminator),
         }
-        self.extras: dict[str, Stateful] = {}
-        self.teacher: Teacher | None = None
+        self.extras = {}
+        self.momentum_encoder: MomentumEncoder | None = None
         self.banks: dict[str, MemoryBank] = {}
         if objective.negatives in ("external", "both"):
-            self.teacher = Teacher(networks)
+            self.momentum_encoder = MomentumEncoder(networks)
             weights = {"x": lambda_x, "y": lambda_y}
             self.banks = {name: MemoryBank(len(networks.taps), objective.bank, FEATURES, fabric.device)
                           for name, weight in weights.items() if weight}
-            self.extras = {"teacher": self.teacher, **{f"bank_{name}": b for name, b in self.banks.items()}}
+            banks = {f"bank_{name}": bank for name, bank in self.banks.items()}
+            self.extras = {"momentum_encoder": self.momentum_encoder, **banks}
 
     def step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of all networks; terms are logged before their weights."""
@@ -92,7 +93,7 @@ class CUTMethod:
             made, features = n.generator.forward_with_taps(source.flip(3) if flipped else source, n.taps)
         keys = self._key_features(source, None if flipped else features)
 
-        discriminator = judge(self.fabric, n.discriminator, real_b, made[:count])
+        discriminator = discriminator_loss(self.fabric, n.discriminator, real_b, made[:count])
         self.optimisers["discriminator"].zero_grad()
         self.fabric.backward(discriminator)
         take_step(self.optimisers["discriminator"])
@@ -110,8 +111,8 @@ class CUTMethod:
                     [query[part] for query in queries], [key[part] for key in keys], self.banks.get(name), generator)
                 loss = loss + weight * terms[f"nce_{name}"]
         self._descend(loss)
-        if self.teacher is not None:
-            self.teacher.follow(n)
+        if self.momentum_encoder is not None:
+            self.momentum_encoder.follow(n)
             for name, bank in self.banks.items():
                 bank.enqueue(projected[name])
         terms |= {"discriminator": discriminator}
@@ -119,9 +120,9 @@ class CUTMethod:
 
     def _key_features(self, source: Tensor, seen: Sequence[Tensor] | None) -> Sequence[Tensor]:
         """Features of the sources without gradient: `seen` on the generator's way, if they are the wanted ones."""
-        if self.teacher is None and seen is not None:
+        if self.momentum_encoder is None and seen is not None:
             return [feature.detach() for feature in seen]
-        encoder: Any = self.networks.generator if self.teacher is None else self.teacher.encoder
+        encoder: Any = self.networks.generator if self.momentum_encoder is None else self.momentum_encoder.encoder
         with torch.no_grad(), self.fabric.autocast():
             features: list[Tensor] = encoder.encode(source, self.networks.taps)
         return features
@@ -129,9 +130,9 @@ class CUTMethod:
     def _contrast(self, queries: Sequence[Tensor], keys: Sequence[Tensor], bank: MemoryBank | None,
                   generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:
         """One contrastive term at positions of its own, and its projected keys."""
-        positions = sample_positions(keys, self.patches, generator)
+        positions = sample_positions(keys, self.patches, generator, self.allow_fewer)
         with torch.no_grad():
-            heads = self.networks.heads if self.teacher is None else self.teacher.heads
+            heads = self.networks.heads if self.momentum_encoder is None else self.momentum_encoder.heads
             projected = project(keys, heads, positions)
         return self.nce(project(queries, self.networks.heads, positions), projected, bank), projected
 

@@ -8,15 +8,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.models.translation.gcgan import GcGAN, GcGANObjective
-from reprolib.training.checkpoint import Stateful
 from reprolib.training.optimisation import take_step
-from reprolib.training.translation.gan import ImagePool, adam, frozen, judge, least_squares
+from reprolib.training.translation.gan import ImagePool, adam, discriminator_loss, frozen, least_squares
+from reprolib.training.translation.method import Method
 
 CONSISTENCY, IDENTITY = 20.0, 10.0
 """Weight of the geometry-consistency terms, and the factor on the option `identity`, in the released code."""
 
 
-class GcGANMethod:
+TURNS = {"rot90": 1, "rot270": -1}
+"""Quarter turns counter-clockwise of a transform; 'vflip' is none."""
+
+
+class GcGANMethod(Method):
     """Generators' step, then discriminators' step on pools of fakes, for pictures x and their transforms T(x).
 
     Each translation is the other one's target, with its gradient stopped there: |y - T^-1(y~)| + |y~ - T(y)| with
@@ -25,16 +29,16 @@ class GcGANMethod:
 
     def __init__(self, networks: GcGAN, fabric: Fabric, learning_rate: float, objective: GcGANObjective):
         self.networks, self.fabric = networks, fabric
-        self.transform, self.identity = objective.transform, objective.identity
+        self.turns, self.identity = TURNS.get(objective.transform), objective.identity
         n = networks
         second = getattr(n, "generator_transformed", None)
         self.second: nn.Module = n.generator if second is None else second
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             "generators": adam(learning_rate, *([n.generator] if second is None else [n.generator, second])),
             "discriminators": adam(learning_rate, n.discriminator, n.discriminator_transformed),
         }
         self.pool, self.pool_transformed = ImagePool(), ImagePool()
-        self.extras: dict[str, Stateful] = {"pool": self.pool, "pool_transformed": self.pool_transformed}
+        self.extras = {"pool": self.pool, "pool_transformed": self.pool_transformed}
 
     def step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of all networks; terms are summed over pictures and transforms, before their weights."""
@@ -59,8 +63,8 @@ class GcGANMethod:
         take_step(self.optimisers["generators"])
 
         terms["discriminator"] = (
-            judge(self.fabric, n.discriminator, real_b, self.pool.exchange(fake, generator))
-            + judge(self.fabric, n.discriminator_transformed, turned_b,
+            discriminator_loss(self.fabric, n.discriminator, real_b, self.pool.exchange(fake, generator))
+            + discriminator_loss(self.fabric, n.discriminator_transformed, turned_b,
                     self.pool_transformed.exchange(turned_fake, generator))
         )
         self.optimisers["discriminators"].zero_grad()
@@ -76,7 +80,7 @@ class GcGANMethod:
         return fake, same
 
     def _turn(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW.rot90(1, (2, 3)) if self.transform == "rot90" else x_BCHW.flip(2)
+        return x_BCHW.flip(2) if self.turns is None else x_BCHW.rot90(self.turns, (2, 3))
 
     def _turn_back(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW.rot90(-1, (2, 3)) if self.transform == "rot90" else x_BCHW.flip(2)
+        return x_BCHW.flip(2) if self.turns is None else x_BCHW.rot90(-self.turns, (2, 3))

@@ -10,14 +10,14 @@ from torch.nn import functional as F
 from reprolib import distributed
 from reprolib.models.layers.style import STYLE
 from reprolib.models.translation.munit import MUNIT, MUNITObjective
-from reprolib.training.checkpoint import Stateful
 from reprolib.training.optimisation import take_step
+from reprolib.training.translation.method import Method
 
 PICTURE, STYLE_WEIGHT, CONTENT_WEIGHT = 10.0, 1.0, 1.0
 """lambda_x, lambda_s and lambda_c of equation 6."""
 
 
-class MUNITMethod:
+class MUNITMethod(Method):
     """Discriminators' step, then generators' step, with fresh styles from N(0, 1) in each.
 
     Least squares on every scale, summed and, unlike in CycleGAN, not halved. The perceptual loss is left out: its
@@ -27,12 +27,12 @@ class MUNITMethod:
     def __init__(self, networks: MUNIT, fabric: Fabric, learning_rate: float, objective: MUNITObjective):
         self.networks, self.fabric, self.cycle = networks, fabric, objective.cycle
         n = networks
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             name: torch.optim.Adam([p for part in parts for p in part.parameters()], lr=learning_rate,
                                    betas=(0.5, 0.999), weight_decay=1e-4)
             for name, parts in (("discriminators", (n.dis_a, n.dis_b)), ("generators", (n.gen_a, n.gen_b)))
         }
-        self.extras: dict[str, Stateful] = {}
+        self.extras = {}
 
     def step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of both; terms are summed over both directions, before their weights."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,42 +13,65 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from reprolib import models
-from reprolib.data.unpaired import Domains, open_domains
+from reprolib.data.unpaired import VAL_EVERY, Domains, open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.metrics.distance import PictureSet, distances
 from reprolib.models.inference import to_uint8, translate
+from reprolib.progress import say
 from reprolib.runs.profile import build_objective
 from reprolib.runs.run import TranslationRun
 from reprolib.training.checkpoint import Stateful
-from reprolib.training.translation.method import build_method
+from reprolib.training.start import start_from
+from reprolib.training.translation.method import Method, build_method
+
+FEWEST = 2
+"""Pictures of each domain that a distance between sets needs."""
 
 
 class TranslationTask:
-    """One method (its networks, losses and optimisers) on one pair of domains."""
+    """One method (its networks, losses and optimisers) on one pair of domains.
 
-    def __init__(self, run: TranslationRun, fabric: Fabric, validation: Domains):
-        self.system, self.validation = models.get(run.system), validation
-        self.distance, self.fabric = run.distance, fabric
-        self.network = self.system.build(**run.network).to(fabric.device)
-        self.method = build_method(self.network, fabric, run.learning_rate, build_objective(run))
+    Args:
+        init: weights of the translating networks to start from, ours or published.
+    """
+
+    def __init__(self, run: TranslationRun, fabric: Fabric, validation: Domains, init: Path | None = None):
+        # what is trained
+        self.system = models.get(run.system)
+        self.network: nn.Module = self.system.build(**run.network).to(fabric.device)
+        if init is not None:
+            start_from(self.network, self.system, init)
+        self.method: Method = build_method(self.network, fabric, run.learning_rate, build_objective(run))
+        # how it is scored on the way
+        self.validation = validation
+        self.distance, self.rounding = run.distance, run.rounding
+        # what the loop saves
         self.networks: Mapping[str, nn.Module] = {"network": self.network}
         self.optimisers: Mapping[str, Optimizer] = self.method.optimisers
         self.extras: Mapping[str, Stateful] = self.method.extras
 
     def begin(self, batches: UnpairedBatches) -> None:
-        if hasattr(self.method, "prepare"):
-            self.method.prepare(batches)
+        self.method.prepare(batches)
 
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
              generator: torch.Generator) -> dict[str, Tensor]:
         self.network.train()
-        terms: dict[str, Tensor] = self.method.step(*batch, generator)
-        return terms
+        return self.method.step(*batch, generator)
 
-    def validate(self) -> float:
-        """Minus the Frechet distance between translated and real pictures of the validation split."""
-        fakes = [to_uint8(translate(self.network, picture, self.system.multiple)) for picture in self.validation.a]
-        real = PictureSet(list(self.validation.b), "real", kept=True)
+    @property
+    def can_validate(self) -> bool:
+        """Whether there are enough pictures for a distance between sets."""
+        return all(len(side) >= FEWEST for side in (self.validation.a, self.validation.b))
+
+    def validate(self, pictures: int | None = None) -> float:
+        """Minus the Frechet distance between translated and real pictures of the validation split; NaN if these are
+        too few."""
+        if not self.can_validate:
+            return math.nan
+        sources, targets = (itertools.islice(side, pictures) for side in (self.validation.a, self.validation.b))
+        fakes = [to_uint8(translate(self.network, picture, self.system.multiple), self.rounding)
+                 for picture in sources]
+        real = PictureSet(list(targets), "real", kept=pictures is None)
         return -distances(real, PictureSet(fakes, "translated"), self.distance).frechet.value
 
     def observe(self) -> dict[str, float]:
@@ -57,15 +82,20 @@ class TranslationTask:
         return self.system.part(self.network, *self.system.inference, *self.system.kept).state_dict()
 
 
-def open_run(run: TranslationRun, fabric: Fabric,
-             data_root: Path | None = None) -> tuple[TranslationTask, UnpairedBatches]:
+def open_run(run: TranslationRun, fabric: Fabric, data_root: Path | None = None,
+             init: Path | None = None) -> tuple[TranslationTask, UnpairedBatches]:
     """The task and the batches of a run.
 
     Raises:
-        UserError: missing data or wrong settings.
+        UserError: missing data, or wrong settings.
     """
-    domains = open_domains(run.dataset, "train", root=data_root)
+    domains, validation = (open_domains(run.dataset, split, root=data_root) for split in ("train", "val"))
     calm = round(run.schedule.start * run.steps) if run.augment_until_decay else None
     batches = UnpairedBatches(domains, run.load or run.crop, run.crop, run.batch, run.steps, run.seed,
-                              augment=run.augment, calm_from=calm)
-    return TranslationTask(run, fabric, open_domains(run.dataset, "val", root=data_root)), batches
+                              augment=run.augment, calm_from=calm, resample=run.resample)
+    task = TranslationTask(run, fabric, validation, init)
+    if not task.can_validate:
+        counts = " and ".join(f"{len(side)} of {name}" for name, side in (("A", validation.a), ("B", validation.b)))
+        say(f"too few pictures to validate on ({counts}): the best weights of '{run.id}' will be the last. "
+            f"{FEWEST * VAL_EVERY} pictures of each domain, or folders valA and valB with {FEWEST}, would do")
+    return task, batches

@@ -1,0 +1,97 @@
+"""What notebooks show: the project found from anywhere, runs by row and column, pictures through the registry."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reprolib.data.images import write_png
+from reprolib.data.registry import REGISTERED
+from reprolib.errors import UserError
+from reprolib.report import shown
+from reprolib.runs.places import Places
+
+PROFILE = """\
+systems:
+  aodnet: {runs: {toy: {dataset: dense-haze}}}
+  dcp: {steps: 0, runs: {prior: {dataset: dense-haze}, stand-in: {dataset: haze-dense}}}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose dataset is registered elsewhere, as the real one names its files."""
+    (tmp_path / "profiles" / "tiny").mkdir(parents=True)
+    (tmp_path / "profiles" / "tiny" / "params.yaml").write_text(PROFILE)
+    elsewhere = tmp_path / "a $ [place]"
+    for split in ("train", "test"):
+        for i in range(51, 56):
+            for side in ("hazy", "GT"):
+                write_png(elsewhere / split / f"{i}_{side}.png", np.full((16, 20, 3), i, np.uint8))
+                write_png(elsewhere / f"{i}_{side}.png", np.full((16, 20, 3), i, np.uint8))
+    (tmp_path / REGISTERED).parent.mkdir()
+    (tmp_path / REGISTERED).write_text(json.dumps({"dense-haze": str(elsewhere)}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPROLIB_DATA", raising=False)
+    return tmp_path
+
+
+def test_the_project_is_the_nearest_folder_with_profiles(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = root / "results" / "tiny" / "notebooks"
+    deep.mkdir(parents=True)
+    for place in (deep, root / "results", root):
+        monkeypatch.chdir(place)
+        shown.enter()
+        assert Path.cwd() == root
+    monkeypatch.chdir("/")
+    shown.enter(deep)
+    assert Path.cwd() == root
+    monkeypatch.chdir("/")
+    with pytest.raises(UserError, match="not in a reprolib project"):
+        shown.enter()
+
+
+def test_runs_by_row_and_column_on_one_dataset_the_benchmark_first(root: Path) -> None:
+    found = shown.find_runs("tiny", "table1", "dense-haze")
+    assert {label: run.id for label, run in found.items()} == {"DCP": "prior", "AOD-Net": "toy"}
+    assert list(found) == ["DCP", "AOD-Net"], "in the order of the table"
+    assert shown.run_of("tiny", "table1/aodnet", "dense-haze").id == "toy"
+    assert shown.find_runs("tiny", "table1", "sots") == {}
+    with pytest.raises(UserError, match="no run of profile 'tiny' stands for table1/aodnet in column sots"):
+        shown.run_of("tiny", "table1/aodnet", "sots")
+
+
+def test_a_grid_of_registered_pictures_with_their_scores(root: Path) -> None:
+    for run in shown.runs_of("tiny", "table1", "dense-haze").values():
+        names = [p.name for p in shown.test_pictures("dense-haze", 3)]
+        for name in names:
+            write_png(Places(run).pictures / f"{name}.png", np.full((16, 20, 3), 200, np.uint8))
+        Places(run).images.parent.mkdir(parents=True, exist_ok=True)
+        Places(run).images.write_text("image,protocol,psnr,ssim,hazy_psnr,hazy_ssim\n" + "".join(
+            f"{name},aecr,20.126,0.5,10.0,0.25\n" for name in names))
+    rows = shown.grid("tiny", "table1", "dense-haze", 3)
+    assert len(rows) == 3
+    for name, cells in rows:
+        assert [label for label, _, _ in cells] == ["hazy", "DCP", "AOD-Net", "clear"]
+        assert cells[0][2] == "10.00 dB / 0.2500" and cells[1][2] == "20.13 dB / 0.5000"
+        assert cells[1][1][0, 0, 0] == 200 and cells[0][1][0, 0, 0] == int(name.split("_")[0])
+    assert shown.table_comparison("tiny", "table1").count("<img") == 3
+    assert shown.table_comparison("tiny", "cut") == ""
+
+
+def test_what_is_missing_is_said_in_a_line(root: Path) -> None:
+    run = shown.run_of("tiny", "table1/aodnet", "dense-haze")
+    with pytest.raises(UserError, match=r"no pictures of 'toy' yet .*run `reprolib measure toy`"):
+        shown.comparison(run)
+    with pytest.raises(UserError, match="'toy' is not trained yet"):
+        shown.training_log(run)
+    (root / REGISTERED).unlink()
+    with pytest.raises(UserError, match="reprolib data register dense-haze PATH"):
+        shown.comparison(run)
+
+
+def test_a_notebook_shows_an_error_in_one_line() -> None:
+    assert UserError("no ledger", where="x", fix="run y")._render_traceback_() == ["no ledger (x): run y"]

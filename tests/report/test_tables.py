@@ -1,0 +1,127 @@
+"""Tables in the paper's shape, and the files of a ledger."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reprolib import papers
+from reprolib.errors import UserError
+from reprolib.evaluation.record import PUBLISHED, Record, write_records
+from reprolib.report import ledger, summary, tables
+from reprolib.report.markdown import to_markdown
+from reprolib.results.ledger import Entry, build
+from reprolib.runs.places import records_folder
+
+BASE = Record(profile="mini", experiment="toy", system="aodnet", rows=("table1/aodnet",), dataset="haze-homogeneous",
+              metric="psnr", unit="dB", value=20.0, protocol="aecr", n=16, seed=0, input_value=12.5)
+
+
+@pytest.fixture(autouse=True)
+def _bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No dataset of this machine may matter."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPROLIB_DATA", raising=False)
+
+
+def put(root: Path, *records: Record) -> None:
+    r = records[0]
+    write_records(records_folder(r.profile, root) / r.system / f"{r.experiment}.json", records)
+
+
+def entries(root: Path) -> list[Entry]:
+    return build("mini", root, None)
+
+
+def heads(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    return [(str(a), str(b)) for a, b in frame.columns]
+
+
+def test_two_levels_of_heads_name_column_metric_and_stand_in(tmp_path: Path) -> None:
+    put(tmp_path, BASE, replace(BASE, metric="ciede2000", unit="", value=7.126, input_value=None))
+    frame = tables.frame(entries(tmp_path), "table1")
+    group = "SOTS (here haze-homogeneous)"
+    assert heads(frame)[:6] == [("", "system"), (group, "PSNR [dB] paper"), (group, "PSNR [dB] here"),
+                                (group, "SSIM paper"), (group, "SSIM here"), (group, heads(frame)[5][1])]
+    assert "CIEDE2000" in heads(frame)[5][1] and heads(frame)[6][0] == "Dense-Haze"
+    row = frame[frame["", "system"] == "AOD-Net"].iloc[0]
+    assert (row[group, "PSNR [dB] paper"], row[group, "PSNR [dB] here"]) == ("19.82", "20.00")
+    assert row[heads(frame)[5]] == "7.13"
+    first = frame.iloc[0]
+    assert first["", "system"] == "input, unprocessed" and first[group, "PSNR [dB] here"] == "12.50"
+
+
+def test_every_table_has_its_rows_in_the_papers_order(tmp_path: Path) -> None:
+    found = entries(tmp_path)
+    for _, table in papers.tables():
+        shown = list(tables.frame(found, table.name)["", "system"])
+        printed = [row.label for row in table.rows.values() if any(e["row"] == row.id for e in found)]
+        assert shown[:len(printed)] == printed
+
+
+@pytest.mark.parametrize(("change", "shown"), [
+    ({}, "20.00"), ({"spread": 0.126}, "20.00 ± 0.13"), ({"status": "off by -1"}, "20.00 (off by -1)"),
+    ({"value": None, "status": "collapsed"}, "collapsed"), ({"value": None, "status": "not printed"}, ""),
+    ({"measured": "params", "value": 1761, "status": "matched"}, "1,761 (matched)")])
+def test_our_side_of_a_cell(change: dict[str, object], shown: str) -> None:
+    entry = {"value": 20.0, "spread": None, "status": "measured", "measured": "psnr"}
+    assert tables.our_side({**entry, **change}) == shown
+
+
+def test_claims_of_a_table(tmp_path: Path) -> None:
+    found = tables.claims_of(entries(tmp_path), "table2")
+    assert len(found) == sum(c.table == "table2" for c in papers.claims())
+    assert set(found["here"]) == {"not measured"}
+    assert tables.claims_of(entries(tmp_path), "negatives").empty
+
+
+def test_the_authors_weights_and_further_checkpoints(tmp_path: Path) -> None:
+    assert tables.published_weights("table1", tmp_path).empty
+    put(tmp_path, replace(BASE, profile=PUBLISHED, rows=(), dataset="sots-indoor", checkpoint="published", n=120))
+    (row,) = tables.published_weights("table1", tmp_path).to_dict("records")
+    assert (row["system"], row["pictures"], row["PSNR"]) == ("AOD-Net", 120, 20.0)
+    assert tables.published_weights("cut", tmp_path).empty
+    put(tmp_path, BASE)
+    assert tables.checkpoints("mini", "table1", tmp_path).empty
+    put(tmp_path, BASE, replace(BASE, value=21.0, tabled=False, checkpoint="best on validation"))
+    (row,) = tables.checkpoints("mini", "table1", tmp_path).to_dict("records")
+    assert (row["last"], row["best on validation"]) == (20.0, 21.0)
+    assert tables.checkpoints("mini", "table2", tmp_path).empty
+
+
+def test_markdown_holds_any_cell() -> None:
+    frame = pd.DataFrame([["a|b", 1.0, None], ["1e5", float("nan"), "0.10"]], columns=["x", "y|", "z"], dtype=object)
+    rows = [[c.strip() for c in line.replace("\\|", "!").split("|")[1:-1]] for line in to_markdown(frame).splitlines()]
+    assert rows[0] == ["x", "y!", "z"] and rows[2:] == [["a!b", "1.0000", ""], ["1e5", "", "0.10"]]
+
+
+def test_written_files_are_whole_and_byte_stable(tmp_path: Path) -> None:
+    put(tmp_path, BASE)
+    folder = tmp_path / "results" / "mini"
+    written = []
+    for _ in range(2):
+        found = ledger.write("mini", tmp_path, None)
+        summary.write("mini", tmp_path)
+        written.append({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+    assert written[0] == written[1]
+    assert json.loads((folder / "ledger.json").read_text()) == found == ledger.read("mini", tmp_path)
+    with (folder / "ledger.csv").open(newline="") as stream:
+        assert [r["row"] for r in csv.DictReader(stream)] == [e["row"] for e in found]
+    page = (folder / "ledger.md").read_text()
+    assert page.count("\n|") == len(found) + 2 and "1 measured" in page
+    for _, table in papers.tables():
+        has = any(e["table"] == table.name for e in found)
+        assert all((folder / "tables" / f"{table.name}.{kind}").is_file() == has for kind in ("csv", "md"))
+    everything = b"".join(written[0].values()).decode()
+    assert str(tmp_path) not in everything and "20.00 (19.82)" in (folder / "README.md").read_text()
+
+
+def test_no_ledger_yet_is_told(tmp_path: Path) -> None:
+    for read in (lambda: ledger.read("mini", tmp_path), lambda: summary.write("mini", tmp_path)):
+        with pytest.raises(UserError, match=r"no ledger yet \(.*\): run `dvc repro profiles/mini/dvc.yaml`"):
+            read()
