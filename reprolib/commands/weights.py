@@ -9,7 +9,7 @@ import typer
 from reprolib.commands.console import show
 from reprolib.commands.options import Json
 
-app = typer.Typer(no_args_is_help=True, help="Weights of feature extractors.")
+app = typer.Typer(no_args_is_help=True, help="Weights of others, out of packages.")
 
 
 @app.command("list")

