@@ -59,8 +59,8 @@ def conclusions(frame: pd.DataFrame) -> list[str]:
     """
     if frame["dataset"].iloc[0] != REAL:
         low, high = frame["psnr"].min(), frame["psnr"].max()
-        return [f"Measured on {frame['dataset'].iloc[0]}, not on SOTS: only differences between choices mean anything, and "
-                f"they span {low:.2f} to {high:.2f} dB. Register {REAL} to compare with the printed numbers."]
+        return [f"Measured on {frame['dataset'].iloc[0]}, not on SOTS: only differences between choices mean anything, "
+                f"and they span {low:.2f} to {high:.2f} dB. Register {REAL} to compare with the printed numbers."]
     largest = frame.sort_values("pictures", kind="stable").drop_duplicates("choice", keep="last")
     found = []
     for source, pair in _printed().items():
