@@ -109,9 +109,9 @@ class Lines:
     def __init__(self, transient: bool = False):
         console = Console(file=cast(TextIO, Courtesy(sys.stderr)))
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"), speed_estimate_period=30, console=console,
-            transient=transient)
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), _Rate(),
+            TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False), speed_estimate_period=30,
+            console=console, transient=transient)
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Lines:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from reprolib.commands.console import print_result, show, strict, to_json
+from reprolib.commands.console import show
 from reprolib.commands.options import LARGEST, MINI, Accelerator, Json, Profile, known_precisions, refuse
 
 Side = Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Side of the pictures; by default the target's.")]
@@ -45,11 +45,10 @@ def bench(
     chosen = cases(system, task, precision or None, batch, crop, width, rate or "1:1", accelerator)
     rows = [run(case, repeats) for case in chosen]
     paths = keep(rows)
+    show(rows, as_json, ("system", "task", "precision", "step_seconds", "reference_seconds", "speedup", "memory_ratio",
+                       "share_of_ceiling"), in_files=True)
     if as_json:
-        print_result(to_json([strict(row) for row in rows]))
         return
-    show(rows, False, ("system", "task", "precision", "step_seconds", "reference_seconds", "speedup", "memory_ratio",
-                       "share_of_ceiling"))
     for verdict in (v for row in rows for v in row["targets"]):
         outcome = "met" if verdict["met"] else f"missed by {verdict['missed_by']:.0%}: {verdict['bound']}"
         print(f"{verdict['measure']} {verdict['value']:.2f}, target {verdict['target']}: {outcome}")

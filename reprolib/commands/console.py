@@ -20,24 +20,21 @@ LOST = Path("runs/lost")
 Row = Mapping[str, Any]
 
 
-def show(rows: Sequence[Row], as_json: bool, columns: tuple[str, ...]) -> None:
+def show(rows: Sequence[Row], as_json: bool, columns: tuple[str, ...], in_files: bool = False) -> None:
     """Print rows as JSON or as a table.
+
+    Args:
+        in_files: the rows were written to files, too, and it does not matter whether stdout takes them.
 
     Raises:
         UserError: stdout has not taken all of it.
     """
     if as_json:
-        print_result(to_json([strict(row) for row in rows]))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(Text(_cell(row.get(c)), overflow="fold") for c in columns))  # '[old]' in a path is no markup
-    Console().print(table)
-    _require_printed(None, "")
+        print(to_json([strict(row) for row in rows]))
+    else:
+        _print_table(rows, columns)
+    if not in_files:
+        _require_printed(None, "")
 
 
 def print_result(text: str, keep: str | None = None) -> None:
@@ -79,6 +76,17 @@ def _finite(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return [_finite(item) for item in value]
     return value
+
+
+def _print_table(rows: Sequence[Row], columns: tuple[str, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(c)), overflow="fold") for c in columns))  # '[old]' in a path is no markup
+    Console().print(table)
 
 
 def _cell(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,21 +10,21 @@ from reprolib.commands.console import show
 from reprolib.commands.options import MINI, Jobs, Json, Profile
 from reprolib.commands.project import require_own_package
 
+if TYPE_CHECKING:
+    from reprolib.results.ledger import Entry
+
 
 def ledger(profile: Profile = MINI, as_json: Json = False) -> None:
     """Every cell of the papers' tables: status, paper, ours, why."""
-    from reprolib.results.ledger import build
-
-    show(build(profile), as_json, ("row", "dataset", "metric", "paper_value", "value", "spread", "status"))
+    show(_entries(profile), as_json, ("row", "dataset", "metric", "paper_value", "value", "spread", "status"))
 
 
 def claims(profile: Profile = MINI, as_json: Json = False) -> None:
     """What the papers claim, held against the numbers measured here."""
     from reprolib import papers
     from reprolib.results import claims
-    from reprolib.results.ledger import build
 
-    entries = build(profile)
+    entries = _entries(profile)
     values, spreads = claims.values(entries), claims.spreads(entries)
     rows = [{"paper": c.paper, "table": c.table, "claim": c.text, "left": c.left, "right": c.right, "column": c.column,
              "metric": c.metric, "better": c.better, "verdict": claims.check(c, values, spreads)}
@@ -37,7 +37,9 @@ def check(profile: Profile = MINI, as_json: Json = False) -> None:
     from dataclasses import asdict
 
     from reprolib.results import gate
+    from reprolib.runs.profile import read_profile
 
+    read_profile(profile)
     outcomes = gate.check(profile)
     failed = sum(not outcome.ok for outcome in outcomes)
     if as_json:
@@ -61,3 +63,12 @@ def calibrate(
 
     require_own_package()
     print(run(profile, seeds, jobs, add=add))
+
+
+def _entries(profile: str) -> list[Entry]:
+    """The ledger of a profile that there is."""
+    from reprolib.results.ledger import build
+    from reprolib.runs.profile import read_profile
+
+    read_profile(profile)
+    return build(profile)

@@ -66,8 +66,9 @@ def train(
     from reprolib.training.run import train_system
 
     require_own_package()
-    changes: dict[str, Any] = {"seed": seed, "steps": steps, "batch": batch, "crop": crop,
-                               "learning_rate": learning_rate, "precision": precision, "recipe": recipe}
+    changes: dict[str, Any] = {
+        "seed": seed, "steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate,
+        "precision": precision, "recipe": recipe}
     chosen = select(profile, targets, dataset, **changes)
     for name in dict.fromkeys(r.system for r in chosen if not models.get(r.system).trained):
         refuse(f"{name}, which has nothing to train", dataset=dataset, **changes, root=root, init=init)

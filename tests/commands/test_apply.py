@@ -22,7 +22,7 @@ def photo(height: int = 24, width: int = 30, channels: int = 3) -> np.ndarray:
 
 
 def dehaze(source: Path, output: Path, **options: object):  # type: ignore[no-untyped-def]
-    return apply(source, output, "dehazing", "dcp", None, **options)  # type: ignore[arg-type]
+    return apply(source, output, "dehazing", "dcp", None, "mini", **options)  # type: ignore[arg-type]
 
 
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object):  # type: ignore[no-untyped-def]
@@ -124,13 +124,13 @@ def test_tiles_are_refused_where_they_would_show_and_a_large_picture_is_said(
     write_png(tmp_path / "a.png", photo())
     with pytest.raises(UserError, match="all pixels.*leave --tile out"):
         dehaze(tmp_path / "a.png", tmp_path / "b.png", tile=512)
-    monkeypatch.setattr("reprolib.application.LARGE", 100)
+    monkeypatch.setattr("reprolib.evaluation.apply.LARGE", 100)
     assert dehaze(tmp_path / "a.png", tmp_path / "b.png").notes == ["a.png is large, and dcp needs all of it at once"]
 
 
 def test_a_network_that_answers_no_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_png(tmp_path / "in" / "a.png", photo())
-    monkeypatch.setattr("reprolib.application.RUN", {"dehazing": lambda _, x, *__: np.full(x.shape, np.nan)})
+    monkeypatch.setattr("reprolib.evaluation.apply.RUN", {"dehazing": lambda _, x, *__: np.full(x.shape, np.nan)})
     outcome = dehaze(tmp_path / "in", tmp_path / "out")
     assert outcome.written == 0 and "not finite" in str(outcome.failures[0]) and "a.png" in str(outcome.failures[0])
     assert not (tmp_path / "out").exists()

@@ -1,8 +1,7 @@
-"""Work side by side: order, isolation, what fails, what is killed, and that a run does not notice its neighbours."""
+"""Concurrent runs: order, isolation, what fails, what is killed, and that a run does not notice its neighbours."""
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -14,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from reprolib import runtime
 from reprolib.errors import UserError
+from reprolib.runs import concurrent
 from reprolib.runs.concurrent import side_by_side
 from reprolib.runs.places import Places
 from reprolib.runs.run import DehazingRun
-from reprolib.training.run import train, train_system
+from reprolib.training.run import train
 
 
 def describe(number: int) -> tuple[int, int, int]:
@@ -63,85 +62,64 @@ def test_the_first_failure_stops_the_others(how: str, error: type[Exception], wo
 
 
 def runs(steps: int) -> list[DehazingRun]:
-    return [DehazingRun(name=f"run{seed}", profile="test", system="aodnet", dataset="haze-homogeneous", seed=seed,
-                        steps=steps, batch=2, crop=16, validate_every=steps, save_every=1, own=True)
-            for seed in (1, 2, 3)]
+    return [DehazingRun(name=f"run{seed}", profile="test", system="aecrnet", dataset="haze-homogeneous", seed=seed,
+                        network={"width": 8, "blocks": 1}, steps=steps, batch=2, crop=16, validate_every=steps,
+                        save_every=1) for seed in (1, 2, 3)]
 
 
-@pytest.fixture
-def place(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with the data of the runs."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "haze-homogeneous").symlink_to(dataset)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def weights(run: DehazingRun, root: Path = Path()) -> bytes:
-    return Places(run, root).weights.read_bytes()
-
-
-def test_a_run_does_not_notice_its_neighbours(place: Path) -> None:
-    train_system("aodnet", runs(3), "test", jobs=3, accelerator="cpu")
+def test_a_run_does_not_notice_its_neighbours(dataset: Path, tmp_path: Path) -> None:
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    work = partial(train, data_root=dataset, root=together, accelerator="cpu")
+    side_by_side(work, runs(3), jobs=3, accelerator="cpu")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        train(runs(3)[1], root=place / "alone", accelerator="cpu")
+        train(runs(3)[1], data_root=dataset, root=alone, accelerator="cpu")
     finally:
         torch.set_num_threads(threads)
-    assert weights(runs(3)[1]) == weights(runs(3)[1], place / "alone")
+    one, other = (Places(runs(3)[1], root).weights.read_bytes() for root in (together, alone))
+    assert one == other
 
 
-def test_folders_of_runs_that_the_profile_no_longer_has_are_removed(place: Path) -> None:
-    first, second, _ = runs(1)
-    train_system("aodnet", [first, second], "test", jobs=1, accelerator="cpu")
-    places = Places(first)
-    kept = weights(first)
-    (places.checkpoint / ".best.safetensors.abcd").write_bytes(b"left by a killed process")
-    found = train_system("aodnet", [first], "test", accelerator="cpu")
-    assert [trained.fresh for trained in found] == [False] and weights(first) == kept
-    assert not Places(second).checkpoint.exists()
-    assert {path.name for path in places.checkpoint.iterdir()} == {"best.safetensors", "last.safetensors", "log.csv"}
+@pytest.mark.parametrize("where", ["torchrun", "gpu"])
+def test_where_only_one_can_run_work_is_done_here_and_several_jobs_are_refused(
+        where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrent, "_on_gpu", lambda accelerator: where == "gpu")
+    monkeypatch.setattr(concurrent, "_shared", lambda: where == "torchrun")
+    assert {process for _, process, _ in side_by_side(describe, [1, 2])} == {os.getpid()}
+    with pytest.raises(UserError, match="one after another.*--jobs 2.*leave --jobs out"):
+        side_by_side(describe, [1, 2], jobs=2)
 
 
 GROUP = """
-from reprolib.training.run import train_system
-from test_concurrent import runs
-train_system("aodnet", runs(30), "test", jobs=1, accelerator="cpu")
+import sys
+from functools import partial
+from pathlib import Path
+from reprolib.runs.concurrent import side_by_side
+from reprolib.training.run import train
+from runs.test_concurrent import runs
+work = partial(train, resume=True, again=False, data_root=Path(sys.argv[1]), accelerator="cpu")
+side_by_side(work, runs(30), jobs=1, accelerator="cpu")
 """
 
 
-def test_a_killed_group_leaves_no_process_behind_and_trains_nothing_twice(place: Path, project: Path) -> None:
-    first, second, third = runs(30)
-    command = [sys.executable, "-c", GROUP]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(project), str(project / "tests" / "runs")))}
-    group = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    state = Places(second).state
-    while not state.exists():
+def test_a_killed_group_leaves_no_process_behind_and_trains_nothing_twice(dataset: Path, tmp_path: Path,
+                                                                          project: Path) -> None:
+    first, second, third = (Places(run, tmp_path) for run in runs(30))
+    command = [sys.executable, "-c", GROUP, str(dataset)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(project), str(project / "tests")))}
+    group = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    while not second.state.exists():
         assert group.poll() is None, "the group ended before it could be killed"
         time.sleep(0.002)
     group.send_signal(signal.SIGKILL)
     group.wait()
-    trained = Places(first).weights.stat().st_mtime_ns
+    done = [(first.checkpoint / name).stat().st_mtime_ns for name in ("log.csv", "last.safetensors")]
     progress = -1
-    while progress != (progress := state.stat().st_mtime_ns):
+    while progress != (progress := second.state.stat().st_mtime_ns):
         time.sleep(0.6)  # the orphan notices at its next report that nobody listens
-    assert not Places(second).weights.exists(), "the orphan went on to the end"
-    subprocess.run(command, env=environment, check=True, capture_output=True)
-    assert Places(first).weights.stat().st_mtime_ns == trained, "it was trained again"
-    assert weights(second) and weights(third)
-
-
-def test_the_collector_rests_only_while_libraries_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[bool] = []
-    monkeypatch.setattr(runtime, "import_module", lambda name: seen.append(gc.isenabled()))
-    before = gc.get_freeze_count()
-    try:
-        runtime.preload(["a", "b", "a"])
-        assert seen == [False, False] and gc.isenabled() and gc.get_freeze_count() > before
-    finally:
-        gc.unfreeze()
-    monkeypatch.undo()
-    with pytest.raises(ModuleNotFoundError):
-        runtime.preload(["reprolib.nothing"])
-    assert gc.isenabled()
+    assert not second.weights.exists(), "the orphan went on to the end"
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    now = [(first.checkpoint / name).stat().st_mtime_ns for name in ("log.csv", "last.safetensors")]
+    assert now == done, "it was trained again"
+    assert second.weights.is_file() and third.weights.is_file()

@@ -200,7 +200,7 @@ def test_plain_perceptual_term_feeds_torchvisions_vgg16(tmp_path: Path, monkeypa
     torch.save(network.state_dict(), tmp_path / "weights" / "vgg16-torchvision.pth")
     monkeypatch.chdir(tmp_path)
     hazy, clear = torch.rand(2, 2, 3, 32, 32)
-    found = terms.Perceptual(plain=True)(terms.Attempt(nn.Identity(), hazy, clear, torch.Generator()))
+    found = terms.Perceptual(plain=True)(terms.Restoration(nn.Identity(), hazy, clear, torch.Generator()))
     wanted = []
     with torch.no_grad():
         for last in (3, 8, 15):  # relu1_2, relu2_2, relu3_3

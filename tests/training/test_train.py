@@ -26,7 +26,7 @@ from reprolib.runs.run import DehazingRun, TranslationRun
 from reprolib.training import run as training
 from reprolib.training.checkpoint import read_state
 from reprolib.training.dehazing.task import DehazingTask
-from reprolib.training.run import Trained, train
+from reprolib.training.run import Trained, train, train_system
 
 KEPT = ("best.safetensors", "last.safetensors", "log.csv")
 
@@ -337,3 +337,19 @@ def test_too_few_pictures_to_validate_on_are_said_and_trained_on(tmp_path: Path,
     trained = go(run, tmp_path / "set", tmp_path)
     assert "too few pictures to validate on (1 of A and 1 of B)" in capsys.readouterr().err
     assert trained.best_step == 2 and (trained.folder / "best.safetensors").is_file()
+
+
+def test_folders_of_runs_that_the_profile_no_longer_has_are_removed(dataset: Path, tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "haze-homogeneous").symlink_to(dataset)
+    first, second = (tiny(own=True, name=name) for name in ("first", "second"))
+    train_system("aodnet", [first, second], "test", jobs=1, accelerator="cpu")
+    places = Places(first)
+    kept = places.weights.read_bytes()
+    (places.checkpoint / ".best.safetensors.abcd").write_bytes(b"left by a killed process")
+    (trained,) = train_system("aodnet", [first], "test", accelerator="cpu")
+    assert not trained.fresh and places.weights.read_bytes() == kept
+    assert not Places(second).checkpoint.exists()
+    assert {path.name for path in places.checkpoint.iterdir()} == set(KEPT)
