@@ -17,7 +17,7 @@ from reprolib.bench.case import BETA, Case, open_task, plain_network, random_bat
 from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_restore
 from reprolib.contrast.samples import Rate
 from reprolib.models.inference import restore, translate
-from reprolib.training import dehazing
+from reprolib.training.dehazing import task as dehazing
 from reprolib.training.translation import cut as method
 
 LOSS, GRADIENT = 1e-5, 2e-3
