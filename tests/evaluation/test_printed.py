@@ -15,6 +15,8 @@ from reprolib.data.paired import PairedFolder, find_pairs
 from reprolib.errors import UserError
 from reprolib.evaluation import printed
 from reprolib.metrics.protocols import Protocol, measure
+from reprolib.models.dehazing.dcp import DCP
+from reprolib.models.inference import restore
 from reprolib.report import printed as report
 
 Picture = NDArray[np.float64]
@@ -112,6 +114,16 @@ def test_what_is_kept_is_not_measured_again(pairs: PairedFolder, tmp_path: Path)
     kept.write_text('{"picture": "1", "scores": {"aecr": {"psnr": 1, "ssim": 1}}}\n')
     with pytest.raises(UserError, match="other protocols"):
         printed.measure_pictures(dehaze, pairs, kept)
+
+
+def test_systems_keep_their_scores_by_weights(pairs: PairedFolder, tmp_path: Path) -> None:
+    scores = printed.measure_systems({"dcp": None}, pairs, tmp_path / "kept")
+    first = pairs[0]
+    by_hand = measure(restore(DCP(), first.hazy), first.clear / 255, "aecr", ["psnr"])
+    assert scores["dcp"][first.name]["aecr"]["psnr"] == by_hand["psnr"]
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["dcp-prior.jsonl"]
+    with pytest.raises(UserError, match="system"):
+        printed.measure_systems({"dpc": None}, pairs, tmp_path / "kept")
 
 
 def test_the_table_says_which_protocol_prints_the_same(pairs: PairedFolder, tmp_path: Path) -> None:
