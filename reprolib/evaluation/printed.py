@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,12 +30,9 @@ from reprolib.progress import track
 Scores = Mapping[str, Mapping[str, float]]
 """By protocol and metric."""
 
-_ROUNDED = PROTOCOLS["8bit"]
 IN_USE = (
     *PROTOCOLS.values(),
-    Protocol("valid", "as aecr, without padding"),
-    replace(_ROUNDED, name="valid-8bit", padded=False,
-            text="as 8bit, without padding (scikit-image with Gaussian weights)"),
+    Protocol("valid", "as aecr, without padding; rounded to 8 bits its SSIM is that of y"),
     Protocol("uniform-8bit", "8 bits; SSIM 7x7 uniform window (scikit-image's defaults on saved pictures)",
              eight_bits=True, window=UNIFORM),
     Protocol("uniform-range2", "as skimage7, for a data range of 2 (scikit-image's default for floats before 0.20)",
