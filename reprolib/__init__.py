@@ -1,3 +1,27 @@
-"""Reference reproduction of contrastive learning for low-level vision (AECR-Net, CUT)."""
+"""Reference reproduction of contrastive learning for low-level vision (AECR-Net, CUT).
 
-__version__ = "0.1.0"
+    from reprolib import ContrastiveRegularisation, PatchNCELoss, load
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reprolib.contrast.losses import ContrastiveRegularisation
+    from reprolib.contrast.patchnce import PatchNCELoss
+    from reprolib.evaluation.networks import load
+
+__all__ = ["ContrastiveRegularisation", "PatchNCELoss", "load"]
+__version__ = "0.2.0"
+
+_PLACES = {"ContrastiveRegularisation": "reprolib.contrast.losses", "PatchNCELoss": "reprolib.contrast.patchnce",
+           "load": "reprolib.evaluation.networks"}
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when asked for: importing this package is light, and sets nothing."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'reprolib' has no attribute '{name}'")
+    return getattr(import_module(_PLACES[name]), name)

@@ -1,10 +1,10 @@
 """What several processes of one run must agree on: whose rows of a batch are whose, and sums over all of them.
 
 W processes do together what one does: each takes its W-th of the rows of the same global batch, in order, and what is
-not a plain mean over rows is computed over all of them by the collectives here. Gradients are averaged when an
-optimiser steps, in one flat sum, as StyleGAN's training loop does. DDP's wrapper averages during one backward pass
-through one forward pass of a whole network, which does not suit GAN steps: they run parts of networks, several times,
-and hold discriminators still.
+not a plain mean over rows is computed over all of them by the collectives here. Gradients are averaged before an
+optimiser steps (`training.optimisation.take_step`), in one flat sum, as StyleGAN's training loop does. DDP's wrapper
+averages during one backward pass through one forward pass of a whole network, which does not suit GAN steps: they run
+parts of networks, several times, and hold discriminators still.
 
 The gradient of a mean over processes is a mean too, and `gather_with_gradient` sums: both are the gradients of the mean
 of all processes' losses, once these have been averaged.
@@ -15,7 +15,6 @@ In one process each function gives back its argument, and nothing is computed. L
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -27,9 +26,6 @@ from torch.optim import Optimizer
 from reprolib.errors import UserError
 
 T = TypeVar("T")
-
-_averaged: weakref.WeakSet[Optimizer] = weakref.WeakSet()
-"""Optimisers whose gradients are averaged already, since they had to be clipped."""
 
 
 def launched() -> int:
@@ -101,7 +97,7 @@ def mean_terms(terms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def average_gradients(optimiser: Optimizer) -> None:
-    """Average the gradients of an optimiser's parameters. Call it before clipping them; `follow` does all the rest."""
+    """Average the gradients of an optimiser's parameters over all processes, in one flat sum."""
     if count() == 1:
         return
     gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
@@ -109,11 +105,10 @@ def average_gradients(optimiser: Optimizer) -> None:
         flat = _mean(torch.cat([gradient.flatten() for gradient in gradients]))
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
-    _averaged.add(optimiser)
 
 
-def follow(optimisers: Mapping[str, Optimizer], networks: Mapping[str, Any]) -> None:
-    """Before the first step: all processes start from process 0's weights, and optimisers average before they step.
+def share_weights(networks: Mapping[str, Any]) -> None:
+    """Before the first step: all processes start from process 0's weights.
 
     Raises:
         UserError: a network with batch normalisation, whose statistics would be those of a few rows.
@@ -129,8 +124,6 @@ def follow(optimisers: Mapping[str, Optimizer], networks: Mapping[str, Any]) -> 
             whole = tensor.contiguous()
             distributed.broadcast(whole, 0)
             tensor.copy_(whole)
-    for optimiser in optimisers.values():
-        optimiser.register_step_pre_hook(_average_once)
 
 
 def on_first(function: Callable[[], T]) -> T:
@@ -190,8 +183,3 @@ def _mean(x: Tensor) -> Tensor:
     distributed.all_reduce(x)
     return x.div_(count())
 
-
-def _average_once(optimiser: Optimizer, *_: Any) -> None:
-    if optimiser not in _averaged:
-        average_gradients(optimiser)
-    _averaged.discard(optimiser)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 30
+"""How many known names an error lists."""
+
 
 class UserError(Exception):
     """A mistake that the person at the keyboard can mend; the command line prints it and exits with 2.
@@ -21,19 +24,20 @@ class UserError(Exception):
         advice = f": {fix}" if fix else ""
         super().__init__(printable(f"{what}{place}{advice}"))
 
+    def _render_traceback_(self) -> list[str]:
+        """How a notebook shows it: in one line, as the command line does."""
+        return [str(self)]
+
 
 def printable(text: str) -> str:
     """Text in which bytes of a file's name that are no UTF-8 stand as \\udcXX, so that it can be printed anywhere."""
     return text.encode(errors="backslashreplace").decode()
-
-    def _render_traceback_(self) -> list[str]:
-        """How a notebook shows it: in one line, as the command line does."""
-        return [str(self)]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that does not exist, with the nearest one that does."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    fix = f"did you mean '{near[0]}'? known: {', '.join(known)}" if near else f"known: {', '.join(known)}"
+    listed = ", ".join(known[:SHOWN]) + (f" and {len(known) - SHOWN} more" if len(known) > SHOWN else "")
+    fix = f"did you mean '{near[0]}'? known: {listed}" if near else f"known: {listed or 'none'}"
     return UserError(f"unknown {kind} '{name}'", fix=fix)

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from reprolib.errors import UserError
 
-_ADVICE = {
+WRITE_ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
     errno.EACCES: "no permission to write here: choose another folder or change its permissions",
@@ -41,8 +41,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        if error.errno in _ADVICE:
-            raise UserError("cannot write", where=path, fix=_ADVICE[error.errno]) from error
+        if error.errno in WRITE_ADVICE:
+            raise UserError("cannot write", where=path, fix=WRITE_ADVICE[error.errno]) from error
         raise
     finally:
         if temporary is not None:

@@ -156,7 +156,7 @@ def open_task(run: DehazingRun | TranslationRun, fabric: Fabric) -> Any:
     """The task of a run without its data, which no step looks at."""
     nothing: Any = ()
     if isinstance(run, DehazingRun):
-        from reprolib.training.dehazing import DehazingTask
+        from reprolib.training.dehazing.task import DehazingTask
 
         return DehazingTask(run, fabric, nothing)
     from reprolib.training.translation.task import TranslationTask

@@ -9,8 +9,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+from reprolib.runs.environment import peak_resident
+
+_RESET = Path("/proc/self/clear_refs")
 
 CEILING_SIDE = {"cpu": 512, "cuda": 8192}
 """Side of the matrices that the ceiling is measured with: large enough to fill the device."""
@@ -108,14 +108,14 @@ class _Memory:
             self.kind = "growth of the process's resident memory"
         except OSError:
             self.kind = "growth of the process's highest resident memory so far, a lower bound"
-        self.before = _highest_resident()
+        self.before = peak_resident()
 
     def peak(self) -> tuple[int, int | None]:
         """Bytes of `kind`, and bytes that the driver has given away on the device (None on a CPU)."""
         if self.device.type == "cuda":
             free, total = torch.cuda.mem_get_info(self.device)
             return torch.cuda.max_memory_allocated(self.device), total - free
-        return max(0, _highest_resident() - self.before), None
+        return max(0, peak_resident() - self.before), None
 
 
 def _return_free_memory() -> None:
@@ -123,15 +123,6 @@ def _return_free_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
     if trim is not None:
         trim(0)
-
-
-def _highest_resident() -> int:
-    """Bytes; Linux keeps a mark of the peak that can be reset, others only one for the process's whole life."""
-    if _STATUS.is_file():
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def macs(module: nn.Module, *inputs: Tensor) -> int:

@@ -1,139 +1,72 @@
-"""`reprolib dehaze` and `reprolib translate`: a trained network, or a prior, on anybody's pictures."""
+"""`reprolib dehaze` and `reprolib translate`: anybody's pictures."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
+import typer
 
-from reprolib import models
-from reprolib.data.images import WRITTEN, read_photo, survey, write_image
-from reprolib.data.outputs import plan_outputs
-from reprolib.errors import UserError, unknown
-from reprolib.evaluation.networks import CHECKPOINT, device, load_network
-from reprolib.runs.experiment import active_profile, experiments
-from reprolib.models.inference import restore, to_uint8, translate
-from reprolib.progress import track
+from reprolib.commands.console import counted
+from reprolib.commands.failures import one_line
+from reprolib.commands.options import MINI, Profile, Weights
 
-RUN = {"dehazing": restore, "translation": translate}
+if TYPE_CHECKING:
+    from reprolib.evaluation.apply import Outcome
 
-FORMATS = ("png", "jpg", "keep")
-"""Formats of outputs; 'keep' is the input's own, and PNG where that one is not written."""
-
-_WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
-
-
-@dataclass
-class Outcome:
-    """What came of the pictures."""
-
-    written: int = 0
-    failures: list[UserError] = field(default_factory=list)
-    """Of pictures that could not be read or processed; the others were written."""
-    notes: list[str] = field(default_factory=list)
-    """What else to tell a person, a line each."""
+Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a folder of pictures.")]
+Output = Annotated[Path, typer.Argument(help="Where the picture, or the folder of pictures, goes.")]
+Form = Annotated[Literal["png", "jpg", "keep"], typer.Option("--format", help="Of the outputs; keep: the input's.")]
+Subfolders = Annotated[bool, typer.Option("--subfolders", help="Pictures in subfolders too; their layout is kept.")]
+Alpha = Annotated[bool, typer.Option("--alpha", help="Keep transparency.")]
+Tile = Annotated[int | None, typer.Option(
+    min=0, max=2**16, help="Side of tiles in pixels, 0 for none; by default as needed.")]
 
 
-def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str | None = None, *,
-          form: str = "png", subfolders: bool = False, alpha: bool = False) -> Outcome:
-    """Dehaze or translate a picture into a picture, or a folder of pictures into a folder, of any size.
+def dehaze(
+    source: Source,
+    output: Output,
+    system: Annotated[str, typer.Option(help="System name.")] = "aecrnet",
+    weights: Weights = None,
+    profile: Profile = MINI,
+    form: Form = "png",
+    subfolders: Subfolders = False,
+    alpha: Alpha = False,
+    tile: Tile = None,
+) -> None:
+    """Dehaze a picture or a folder."""
+    from reprolib.evaluation.apply import apply
 
-    Photos are read as viewers show them: upright, and in sRGB. In a folder a bad picture does not stop the others.
-    What an earlier run wrote under the same names is replaced, and counted in the notes; inputs never are.
-
-    Args:
-        task: 'dehazing' or 'translation'; a translator needs nothing of its target domain.
-        name: the system.
-        weights: ours or the published ones; None takes the profile's trained ones.
-        form: of the outputs, one of `FORMATS`. A single output whose name has an ending has the format of that.
-        subfolders: also the pictures in subfolders, which come again in `output`.
-        alpha: keep transparency, where the format has it.
-
-    Raises:
-        UserError: no such input, not a system of this task, no weights, names that would meet, a place that cannot be
-            written; of a single input also what is wrong with it.
-    """
-    system = models.get(name)
-    if system.task != task:
-        raise UserError(f"'{name}' is a system of {system.task}", fix=f"choose from {', '.join(models.names(task))}")
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
-    outcome = Outcome()
-    planned = _plan(source, output, form, subfolders, outcome)
-    if weights is None and system.trained:
-        weights = trained(name, profile or active_profile())
-    network = load_network(system, weights).to(device())
-    replaced = sum(target.exists() for _, target in planned)
-    for path, target in track(planned, f"{task} with {name}"):
-        try:
-            with _noted(outcome.notes):
-                picture_HWC = read_photo(path, alpha and WRITTEN[target.suffix.lower()] in _WITH_ALPHA)
-            result_HW3 = RUN[task](network, picture_HWC[..., :3], system.multiple)
-            if not np.isfinite(result_HW3).all():
-                raise UserError(f"{name} answers with numbers that are not finite", where=path,
-                                fix="check the weights with another picture")
-        except UserError as error:
-            if not source.is_dir():
-                raise
-            outcome.failures.append(error)
-            continue
-        write_image(target, np.concatenate((to_uint8(result_HW3), picture_HWC[..., 3:]), axis=2))
-        outcome.written += 1
-    if replaced:
-        outcome.notes.append(f"{replaced} of an earlier run replaced")
-    return outcome
+    _tell(apply(source, output, "dehazing", system, weights, profile, form=form, subfolders=subfolders, alpha=alpha,
+                tile=tile), output)
 
 
-def _plan(source: Path, output: Path, form: str, subfolders: bool, outcome: Outcome) -> list[tuple[Path, Path]]:
-    """Each input and its output."""
-    if source.is_dir():
-        listing = survey(source, subfolders)
-        if note := listing.note():
-            outcome.notes.append(note)
-        inputs = listing.pictures
-        if subfolders and output.resolve() != source.resolve():  # what an earlier run wrote is no input
-            inputs = [path for path in inputs if not path.resolve().is_relative_to(output.resolve())]
-        return list(zip(inputs, _named(inputs, output, form, source if subfolders else None), strict=True))
-    if output.is_dir():
-        return [(source, _named([source], output, form, None)[0])]
-    kind = output.suffix.lower()
-    if kind not in WRITTEN:
-        raise UserError("the output of one picture is a picture", where=output,
-                        fix=f"give a name that ends in {', '.join(sorted(WRITTEN))}, or an existing folder")
-    if output.resolve() == source.resolve():
-        raise UserError("the output would replace the input", where=source, fix="choose another name")
-    return [(source, output)]
+def translate(
+    source: Source,
+    output: Output,
+    system: Annotated[str, typer.Option(help="System name.")] = "cut",
+    weights: Weights = None,
+    profile: Profile = MINI,
+    form: Form = "png",
+    subfolders: Subfolders = False,
+    alpha: Alpha = False,
+    tile: Tile = None,
+) -> None:
+    """Translate a picture or a folder from the source to the target domain."""
+    from reprolib.evaluation.apply import apply
+
+    _tell(apply(source, output, "translation", system, weights, profile, form=form, subfolders=subfolders,
+                alpha=alpha, tile=tile), output)
 
 
-def _named(inputs: list[Path], folder: Path, form: str, base: Path | None) -> list[Path]:
-    if form != "keep":
-        return plan_outputs(inputs, folder, f".{form}", base)
-    # What is not written in its own format becomes a PNG beside the others, under its whole name.
-    kept = [path if path.suffix.lower() in WRITTEN else path.with_name(f"{path.name}.png") for path in inputs]
-    return plan_outputs(kept, folder, None, base)
-
-
-@contextmanager
-def _noted(notes: list[str]) -> Iterator[None]:
-    """Warnings about a picture become notes."""
-    with warnings.catch_warnings(record=True, action="always") as said:
-        yield
-    notes += [str(warning.message) for warning in said if warning.category is UserWarning]
-
-
-def trained(name: str, profile: str) -> Path:
-    """The first checkpoint of the profile for a system.
-
-    Raises:
-        UserError: there is none.
-    """
-    for experiment in experiments(profile).values():
-        path = experiment.folder() / CHECKPOINT
-        if experiment.system == name and path.is_file():
-            return path
-    raise UserError(f"no trained {name} in profile '{profile}'", where=f"checkpoints/{profile}",
-                    fix="give --weights FILE, or run `dvc repro`")
+def _tell(outcome: Outcome, output: Path) -> None:
+    """What was written, one line a failure, and exit code 1 if there is any."""
+    for note in outcome.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for failure in outcome.failures:
+        print(f"reprolib: {one_line(failure)}", file=sys.stderr)
+    failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
+    print(f"{counted(outcome.written, 'picture')} written to {output}{failed}")
+    if outcome.failures:
+        raise typer.Exit(1)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from reprolib.commands.console import Json, show
+from reprolib.commands.console import show
+from reprolib.commands.options import Json, Root
 from reprolib.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Prepare, register and check datasets.")
@@ -32,15 +33,10 @@ def data_list(as_json: Json = False) -> None:
 
 @app.command("prepare")
 def data_prepare(name: str) -> None:
-    """Make an embedded dataset, or fetch the VGG16 weights (name: vgg16)."""
-    if name == "vgg16":
-        from reprolib.data.vgg16 import fetch
+    """Make an embedded dataset out of pictures inside Python packages."""
+    from reprolib.data.prepare import prepare
 
-        print(fetch())
-    else:
-        from reprolib.data.prepare import prepare
-
-        print(prepare(name))
+    print(prepare(name))
 
 
 @app.command("make")
@@ -68,7 +64,7 @@ def data_register(name: str, path: Path) -> None:
 @app.command("verify")
 def data_verify(
     name: str,
-    root: Annotated[Path | None, typer.Option(help="Folder to check instead of the registered one.")] = None,
+    root: Root = None,
     full: Annotated[bool, typer.Option(help="Decode every picture, and look for copies across splits.")] = False,
 ) -> None:
     """Check that a dataset is whole, and that its pictures show what they should."""

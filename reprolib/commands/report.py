@@ -1,72 +1,83 @@
-"""`reprolib report`: tables, ledger files and notebooks."""
+"""`reprolib report`: what people read, drawn from records."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reprolib.commands.console import Jobs, Profile
+from reprolib.commands.console import counted
+from reprolib.commands.options import LARGEST, MINI, Jobs, Profile, Root
+from reprolib.commands.project import require_own_package
 
-app = typer.Typer(no_args_is_help=True, help="Tables, ledger files and notebooks (stages of the pipeline).")
+app = typer.Typer(no_args_is_help=True, help="Ledger, tables, notebooks and pages, drawn from records.",
+                  callback=lambda: require_own_package())
 
 
 @app.command("ledger")
-def report_ledger(profile: Profile = None) -> None:
-    """Write the ledger and the tables of a profile."""
-    from reprolib.runs.experiment import active_profile
-    from reprolib.report.stages import write_ledger
+def report_ledger(profile: Profile = MINI) -> None:
+    """Write results/PROFILE/ledger.{json,csv,md} and the papers' tables."""
+    from reprolib.report.ledger import statuses, write
 
-    write_ledger(profile or active_profile())
+    print(f"every cell of the papers' tables: {statuses(write(profile))}")
 
 
-@app.command("cost")
-def report_cost(profile: Profile = None) -> None:
-    """Time a step of every translator in one run."""
-    from reprolib.runs.experiment import active_profile
-    from reprolib.report.cost import write_costs
+@app.command("notebooks")
+def report_notebooks(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="By default all.")] = None,
+    profile: Profile = MINI,
+    jobs: Jobs = None,
+) -> None:
+    """Execute a profile's notebooks, concurrently, into results/PROFILE/notebooks."""
+    from reprolib.report.notebooks import write
+    from reprolib.runtime import preload
 
-    write_costs(profile or active_profile())
+    preload(["papermill"])
+    print(f"{counted(len(write(profile, names or None, jobs=jobs)), 'notebook')} executed")
+
+
+@app.command("summary")
+def report_summary(profile: Profile = MINI) -> None:
+    """Write results/PROFILE/README.md."""
+    from reprolib.report.summary import write
+
+    write(profile)
+
+
+@app.command("readme")
+def report_readme() -> None:
+    """Write the results part of the project's README."""
+    from reprolib.report.readme import write
+
+    write()
+
+
+@app.command("bench")
+def report_bench() -> None:
+    """Execute the notebook of kept bench results into results/bench."""
+    from reprolib.report.bench import write_notebook
+
+    print(write_notebook())
 
 
 @app.command("protocols")
-def report_protocols(profile: Profile = None) -> None:
-    """Measure the same pictures under every protocol."""
-    from reprolib.runs.experiment import active_profile
-    from reprolib.report.stages import write_protocols
+def report_protocols(profile: Profile = MINI) -> None:
+    """Measure the same pictures under every protocol, for the notebook that shows them."""
+    from reprolib.evaluation.protocols import measure_protocols
+    from reprolib.report.protocols import runs_shown, write
 
-    write_protocols(profile or active_profile())
-
-
-@app.command("notebook")
-def report_notebook(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...")],
-    profile: Profile = None,
-    jobs: Jobs = None,
-) -> None:
-    """Execute notebooks, side by side, into results/<profile>/notebooks; bench, of no profile, into results/bench."""
-    if names == ["bench"]:
-        from reprolib.report.bench import write_notebook
-
-        print(write_notebook())
-        return
-    from reprolib.runs.code import preload
-    from reprolib.runs.experiment import active_profile
-    from reprolib.runs.concurrent import side_by_side
-    from reprolib.report.stages import run_notebook
-
-    preload(["papermill"])
-    side_by_side(partial(run_notebook, profile=profile or active_profile()), names, jobs, accelerator="cpu",
-                 always=True)
+    shown = runs_shown(profile)
+    for name, runs in shown.items():
+        write(name, measure_protocols(runs), profile)
+    print(f"{counted(len(shown), 'table')} of protocols")
 
 
 @app.command("dcp")
 def report_dcp(
     dataset: Annotated[str, typer.Argument(help="Dataset of pairs.")] = "sots-indoor",
-    root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
-    limit: Annotated[int, typer.Option(help="Pairs, each of another scene.")] = 12,
+    root: Root = None,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST, help="Pairs, each of another scene.")] = 12,
 ) -> None:
     """Measure the documented variants of DCP; writes results/published/tables/dcp_variants.*."""
     from reprolib.evaluation.dcp_variants import choose_pictures, measure_variants
@@ -79,33 +90,11 @@ def report_dcp(
 def report_pictures(
     dataset: Annotated[str, typer.Argument(help="Registered dataset of pairs.")],
     system: Annotated[list[str], typer.Option(help="NAME, or NAME=WEIGHTS; give it once for each system.")],
-    output: Annotated[Path, typer.Option(help="The executed notebook; its figure goes beside it.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of the dataset, instead of the registered one.")] = None,
-    count: Annotated[int, typer.Option(help="Pictures shown.")] = 4,
+    output: Annotated[Path, typer.Option(dir_okay=False, help="The executed notebook; its figure goes beside it.")],
+    root: Root = None,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Pictures shown.")] = 4,
 ) -> None:
     """Compare any systems and weights on pictures of a real dataset, in a notebook."""
-    from reprolib.report.stages import run_pictures
+    from reprolib.report.pictures import write
 
-    run_pictures(dataset, system, output, root, count)
-
-
-@app.command("times")
-def report_times(profile: Profile = None) -> None:
-    """Run `dvc repro` and keep how long each stage took, if all of them ran (results/<profile>/times.json)."""
-    from reprolib.runs.experiment import active_profile
-    from reprolib.report.times import watch
-
-    print(f"{watch(profile or active_profile())} stages ran")
-
-
-@app.command("summary")
-def report_summary(profile: Profile = None, readme: bool = False) -> None:
-    """Write results/<profile>/README.md; with --readme also the results part of the project's README."""
-    from reprolib.runs.experiment import active_profile
-    from reprolib.report.summary import write_summary
-
-    write_summary(profile or active_profile())
-    if readme:
-        from reprolib.report.readme import write_readme
-
-        write_readme(profile or active_profile())
+    print(write(dataset, system, output, root, count))

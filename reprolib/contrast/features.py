@@ -11,6 +11,8 @@ How pictures are fed follows the weights, not the network's name:
   the picture's range instead, 1/255 of that, which is exact: with biases divided by 255, a network of convolutions,
   ReLU and max pooling maps x / 255 to f(x) / 255. CR, a ratio, does not notice; CR*, which is not a ratio, keeps a
   weight of the paper's order, and the guard of denominators its meaning.
+* VGG16 with torchvision's weights is another network ('vgg16-torchvision'), which GridDehazeNet's authors feed with raw
+  [0, 1].
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ TRUNKS = {
     "vgg19": Trunk((2, 2, 4, 4, 4), "none", ("vgg19.safetensors", "vgg19.pth")),
     # No .pth: torchvision's own VGG16 has the same keys but other weights, which 'caffe' input would not suit.
     "vgg16": Trunk((2, 2, 3, 3, 3), "caffe", ("vgg16.safetensors",)),
+    "vgg16-torchvision": Trunk((2, 2, 3, 3, 3), "none", ("vgg16-torchvision.safetensors", "vgg16-torchvision.pth")),
 }
 
 
@@ -77,7 +80,7 @@ class VGGFeatures(nn.Module):
     are divided by the normalisation's `levels`, which `load_features` does.
 
     Args:
-        name: 'vgg19' (the paper's) or 'vgg16'.
+        name: 'vgg19' (the paper's), 'vgg16', or 'vgg16-torchvision'.
         normalisation: 'none', 'imagenet' or 'caffe'; None takes what suits the weights (see the module's text).
         taps: block and convolution, both from 1, of the features that are given, in ascending order.
         winograd: on a CPU, take wide convolutions by fewer multiplications where that is faster (`winograd`): equal
@@ -128,10 +131,10 @@ class VGGFeatures(nn.Module):
 
 def load_features(name: str, weights: Path | None = None, normalisation: str | None = None,
                   taps: Sequence[tuple[int, int]] = TAPS, *, winograd: bool = True) -> VGGFeatures:
-    """The extractor with its ImageNet weights: from `weights`, from the folder `weights/`, or by torchvision (vgg19).
+    """The extractor with its ImageNet weights: from `weights`, from the folder `weights/`, or by torchvision.
 
     Args:
-        name: 'vgg19' or 'vgg16'.
+        name: 'vgg19', 'vgg16' (which torchvision has not), or 'vgg16-torchvision'.
         weights: a safetensors or torch.save file in torchvision's names; what lies beyond the last tap is ignored.
         normalisation: what suits those weights, if it is not the extractor's default.
         taps, winograd: see `VGGFeatures`.
@@ -152,7 +155,7 @@ def load_features(name: str, weights: Path | None = None, normalisation: str | N
     elif weights is not None:
         raise UserError(f"no weights for {name}", where=weights, fix="check the path")
     elif name == "vgg16":
-        raise UserError("no weights for vgg16", where=paths[0], fix="run `reprolib data prepare vgg16`")
+        raise UserError("no weights for vgg16", where=paths[0], fix="run `reprolib weights fetch vgg16`")
     else:
         extractor.load_state_dict(trunk_only(_from_torchvision(name)))
     levels = NORMALISATIONS[extractor.normalisation].levels
@@ -165,7 +168,7 @@ def load_features(name: str, weights: Path | None = None, normalisation: str | N
 def _from_torchvision(name: str) -> Mapping[str, Tensor]:
     from torchvision.models import get_model_weights
 
-    published = get_model_weights(name)["IMAGENET1K_V1"]
+    published = get_model_weights(name.removesuffix("-torchvision"))["IMAGENET1K_V1"]
     try:
         state: Mapping[str, Tensor] = published.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # no network, a full disk, a damaged download: it can fail in any way

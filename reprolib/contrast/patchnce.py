@@ -112,24 +112,26 @@ class PatchNCELoss(nn.Module):
         return torch.stack(losses).mean()
 
 
-def sample_positions(features: Sequence[Tensor], patches: int, generator: torch.Generator) -> list[Tensor]:
+def sample_positions(features: Sequence[Tensor], patches: int, generator: torch.Generator,
+                     allow_fewer: bool = False) -> list[Tensor]:
     """Distinct random positions in each layer, the same for all pictures of a batch.
 
     Args:
         features: one BCHW map a layer.
         patches: positions in each layer.
         generator: on the CPU.
+        allow_fewer: take all positions of a layer that has fewer, as the released code does.
 
     Returns:
         S row-major indices into H * W a layer, int64, on the maps' devices.
 
     Raises:
-        UserError: a layer has fewer positions.
+        UserError: a layer has fewer positions, and that is not allowed.
     """
     positions = []
     for feature in features:
         height, width = feature.shape[2:]
-        if patches > height * width:
+        if patches > height * width and not allow_fewer:
             raise UserError(f"{patches} patches asked of a layer with {width}x{height} positions",
                             fix=f"ask for at most {height * width}, or raise crop")
         chosen = torch.randperm(height * width, generator=generator)[:patches]

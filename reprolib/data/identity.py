@@ -19,6 +19,7 @@ from pathlib import Path
 
 from reprolib.data.paired import PairedFolder, open_split
 from reprolib.data.registry import get_dataset
+from reprolib.data.scenes import SceneFolder, open_scenes
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError
 from reprolib.files import sha256, write_text
@@ -102,12 +103,14 @@ def dataset_identity(name: str, split: str | None = None, root: Path | None = No
     """
     dataset = get_dataset(name)
     opener = open_domains if dataset.task == "translation" else open_split
+    if split is not None and dataset.kind == "scenes":
+        return scenes_identity(open_scenes(name, split, root))
     if split is not None:
         return pictures_identity(opener(name, split, root, limit))
     found, fault = {}, None
     for each in dataset.splits:
         try:
-            found[each] = pictures_identity(opener(name, each, root, limit))
+            found[each] = dataset_identity(name, each, root, limit)
         except UserError as error:  # a sample may lack a split
             fault = error
     if not found and fault is not None:
@@ -124,6 +127,12 @@ def pictures_identity(pictures: PairedFolder | Domains) -> Identity:
         return identify((f"ab/{path.name}", path) for path in pictures.a.files)
     return identify((f"{side}/{path.name}", path) for side, folder in (("a", pictures.a), ("b", pictures.b))
                     for path in folder.files)
+
+
+def scenes_identity(scenes: SceneFolder) -> Identity:
+    """Identity of clear pictures with their depths."""
+    return identify((f"{side}/{path.name}", path) for _, *both in scenes.files
+                    for side, path in zip(("clear", "depth"), both, strict=True))
 
 
 def join(parts: Mapping[str, Identity]) -> Identity:

@@ -123,11 +123,11 @@ class Domains:
         return pixel_hash(both)
 
 
-def resize(image_HW3: np.ndarray, side: int) -> np.ndarray:
-    """To side x side by Pillow's bicubic filter, ignoring proportions, as the published code does."""
+def resize(image_HW3: np.ndarray, side: int, resample: str = "bicubic") -> np.ndarray:
+    """To side x side by Pillow's filter of that name, ignoring proportions, as the published code does."""
     if image_HW3.shape[:2] == (side, side):
         return image_HW3
-    return np.asarray(Image.fromarray(image_HW3).resize((side, side), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(image_HW3).resize((side, side), Image.Resampling[resample.upper()]))
 
 
 def open_domains(name: str, split: str, root: Path | None = None, limit: int | None = None) -> Domains:

@@ -16,7 +16,7 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
 
     As in the released code of CUT and CycleGAN: an epoch is as long as the larger domain; A goes through a permutation
     of it, modulo its own length; B is drawn uniformly; an incomplete batch at the end of an epoch is dropped. Every
-    picture is resized to load x load (bicubic, ignoring proportions), cropped at random and, with `augment`, flipped
+    picture is resized to load x load (ignoring proportions), cropped at random and, with `augment`, flipped
     with p 0.5, independently in A and B. With `rows` set, only these rows of both are decoded and returned.
 
     Args:
@@ -24,6 +24,7 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
         crop: side of what is returned.
         calm_from: step from which pictures are resized to the crop's side and not cropped any more; flips stay. CUT's
             code does so while the learning rate decays. None: never.
+        resample: 'bicubic', or 'bilinear' (MUNIT, DistanceGAN).
 
     Raises:
         UserError: a crop larger than `load`, a batch larger than an epoch, or a domain with pictures that cannot be
@@ -31,7 +32,7 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(self, domains: Domains, load: int, crop: int, batch: int, steps: int, seed: int, augment: bool = True,
-                 calm_from: int | None = None):
+                 calm_from: int | None = None, resample: str = "bicubic"):
         if batch < 1 or crop < 1:
             raise UserError(f"a batch of {batch} crops of {crop} pixels is none", fix="give 1 or more of each")
         if crop > load:
@@ -43,6 +44,7 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
                             fix="lower batch, or add pictures")
         self.domains, self.load, self.crop, self.batch, self.steps = domains, load, crop, batch, steps
         self.seed, self.augment, self.calm_from, self.rows = seed, augment, calm_from, slice(None)
+        self.resample = resample
         self._cache: dict[tuple[str, int], np.ndarray] = {}
         self._cached_bytes, self._cached_side = 0, load
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
@@ -92,7 +94,7 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
             self._cache, self._cached_bytes, self._cached_side = {}, 0, side
         key = domain, index
         if key not in self._cache:
-            image = resize((self.domains.a if domain == "a" else self.domains.b).read(index), side)
+            image = resize((self.domains.a if domain == "a" else self.domains.b).read(index), side, self.resample)
             if self._cached_bytes + image.nbytes > 2 * CACHE_BYTES:
                 return image
             self._cached_bytes += image.nbytes

@@ -64,7 +64,8 @@ def evaluate(system: str, dataset: str, *, weights: Path | None = None, root: Pa
         raise unknown("features", str(distance), FEATURES)
     if metrics is None:
         of_sets = [name for name in names("sets") if get(name).features == (distance or FEATURES[0])]
-        metrics = of_sets + (names("labels") if segmenter else [])
+        of_labels = [name for name in names("labels") if get(name).everywhere]
+        metrics = of_sets + (of_labels if segmenter else [])
     return _translator(spec, dataset, weights, root, split, limit, metrics, segmenter, pictures, network or {})
 
 

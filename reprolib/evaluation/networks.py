@@ -41,6 +41,28 @@ def load_network(system: System, weights: Path | None, parts: tuple[str, ...] = 
     return network
 
 
+def load(system: str, weights: Path | str = "mini") -> nn.Module:
+    """A trained network, ready to use.
+
+    Args:
+        system: e.g. 'aecrnet'; a prior needs no weights.
+        weights: a file, ours or the published one; or a profile, of which the system's first checkpoint is taken.
+
+    Returns:
+        In evaluation. Dehazers map B3HW in [0, 1] to B3HW; translators B3HW in [-1, 1] to B3HW in [-1, 1].
+
+    Raises:
+        UserError: no such system, profile or file, or weights of another network.
+    """
+    from reprolib.evaluation.apply import trained
+
+    spec = models.get(system)
+    if not spec.trained:
+        return load_network(spec, None)
+    path = Path(weights)
+    return load_network(spec, path if path.suffix else trained(system, str(weights)))
+
+
 @cache
 def _counted(system: str, options: str) -> int:
     spec = models.get(system)

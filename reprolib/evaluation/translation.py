@@ -43,10 +43,10 @@ SEGMENTER = "drn"
 """The protocol that records of label metrics give: what scored."""
 
 
-def translate_all(network: nn.Module, multiple: int, sources: Iterable[Picture],
-                  name: str = "translating") -> list[Picture]:
-    """Every picture of a domain, uint8 HW3; values are rounded to 8 bits, where the released code cuts them off."""
-    return [to_uint8(translate(network, picture, multiple)) for picture in track(sources, name)]
+def translate_all(network: nn.Module, multiple: int, sources: Iterable[Picture], name: str = "translating",
+                  rounding: str = "nearest") -> list[Picture]:
+    """Every picture of a domain, uint8 HW3; `rounding` as of `TranslationRun`."""
+    return [to_uint8(translate(network, picture, multiple), rounding) for picture in track(sources, name)]
 
 
 def score_sets(pictures: Sequence[Picture], domains: Domains, chosen: Iterable[str], again: bool = False) -> dict[
@@ -90,7 +90,7 @@ def measure_translator(run: TranslationRun, root: Path = Path()) -> list[Record]
     for file, checkpoint in CHECKPOINTS.items():
         if file == "last" or files[file].read_bytes() != files["last"].read_bytes():
             network = load_network(system, files[file], **trained.run.network).to(device())
-            fakes = translate_all(network, system.multiple, domains.a, run.id)
+            fakes = translate_all(network, system.multiple, domains.a, run.id, run.rounding)
             collapsed = all(is_collapsed(fake / 255.0) for fake in fakes)
             scores = score_sets(fakes, domains, of_sets)
             if segmenter is not None:

@@ -217,7 +217,7 @@ def _weights_file(extractor: str, weights: Path | None) -> Iterator[str]:
     if extractor == "vgg16":
         path = weights or WEIGHTS / "vgg16.safetensors"
         if not path.is_file():
-            raise UserError("no weights for vgg16", where=path, fix="run `reprolib data prepare vgg16`")
+            raise UserError("no weights for vgg16", where=path, fix="run `reprolib weights fetch vgg16`")
         yield str(path)
         return
     # The library unpickles whatever a file holds. It gets a copy of the tensors alone.

@@ -17,7 +17,7 @@ from torch import nn
 
 from reprolib.data.labels import CLASSES, VOID, decode
 from reprolib.errors import UserError
-from reprolib.models.segmentation.drn import DRND22, NAME
+from reprolib.models.segmentation.drn import DRND22
 from reprolib.models.weights import load_weights, read_header
 
 Picture = NDArray[np.uint8]
@@ -81,6 +81,11 @@ def mean_percent(part: NDArray[np.int64], whole: NDArray[np.int64]) -> float:
     return float(100 * (part[occurs] / whole[occurs]).mean()) if occurs.any() else float("nan")
 
 
+def mean_percent_of_all(part: NDArray[np.int64], whole: NDArray[np.int64]) -> float:
+    """Mean of part / whole over all classes, in percent, where 0 / 0 is 0; NaN if there is nothing in any."""
+    return float(100 * (part / np.maximum(whole, 1)).mean()) if whole.any() else float("nan")
+
+
 def percent(part: int, whole: int) -> float:
     """NaN of nothing."""
     return 100 * part / whole if whole else float("nan")
@@ -138,7 +143,7 @@ def load_segmenter(weights: Path) -> DRND22:
     """
     if not weights.is_file():
         raise UserError("no trained segmenter", where=weights, fix="run `reprolib train-segmenter DATASET`")
-    segmenter = DRND22(**read_header(weights, NAME).options).eval()
+    segmenter = DRND22(**read_header(weights, "segmenter").options).eval()
     load_weights(segmenter, weights)
     return segmenter
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reprolib.models.tiling import in_tiles
+
 
 def pad_to_multiple(image_BCHW: Tensor, multiple: int) -> Tensor:
     """Pad right and bottom to multiples of `multiple`, by reflection (by repetition where the image is too small)."""
@@ -18,36 +20,38 @@ def pad_to_multiple(image_BCHW: Tensor, multiple: int) -> Tensor:
     return F.pad(image_BCHW, (0, right, 0, down), mode=mode)
 
 
-def restore(network: nn.Module, hazy_HW3: np.ndarray, multiple: int = 1) -> np.ndarray:
+def restore(network: nn.Module, hazy_HW3: np.ndarray, multiple: int = 1, tile: int | None = None) -> np.ndarray:
     """Dehaze one picture.
 
     Args:
         network: maps B3HW in [0, 1] to B3HW.
         hazy_HW3: uint8 RGB.
         multiple: the network's `System.multiple`; the picture is padded to it and cropped back.
+        tile: side of tiles in pixels, where `reprolib.models.tiling` allows it; None runs the whole picture.
 
     Returns:
         float32 HW3, nominally in [0, 1], not clamped: clamping belongs to the metric's protocol.
     """
-    return _run(network, hazy_HW3, multiple, low=0.0)
+    return _run(network, hazy_HW3, multiple, tile, low=0.0)
 
 
-def translate(network: nn.Module, source_HW3: np.ndarray, multiple: int = 1) -> np.ndarray:
+def translate(network: nn.Module, source_HW3: np.ndarray, multiple: int = 1, tile: int | None = None) -> np.ndarray:
     """Translate one picture; arguments and result as of `restore`, for a network that works in [-1, 1]."""
-    return _run(network, source_HW3, multiple, low=-1.0)
+    return _run(network, source_HW3, multiple, tile, low=-1.0)
 
 
 @torch.inference_mode()
-def _run(network: nn.Module, picture_HW3: np.ndarray, multiple: int, low: float) -> np.ndarray:
+def _run(network: nn.Module, picture_HW3: np.ndarray, multiple: int, tile: int | None, low: float) -> np.ndarray:
     """Pad, run and crop back; `low` is the network's value of black, 1 its value of white."""
     network.eval()
     device = next(network.parameters(), torch.empty(0)).device
     x_BCHW = torch.from_numpy(np.array(picture_HW3)).to(device).permute(2, 0, 1)[None].float() / 255
     height, width = x_BCHW.shape[-2:]
-    y_BCHW = network(pad_to_multiple(x_BCHW * (1 - low) + low, multiple))[..., :height, :width]
+    x_BCHW = pad_to_multiple(x_BCHW * (1 - low) + low, multiple)
+    y_BCHW = (network(x_BCHW) if tile is None else in_tiles(network, x_BCHW, tile, multiple))[..., :height, :width]
     return (y_BCHW[0].permute(1, 2, 0).float().cpu().numpy() - low) / (1 - low)
 
 
-def to_uint8(image_HW3: np.ndarray) -> np.ndarray:
-    """Clamp to [0, 1] and round to 8 bits."""
-    return (image_HW3.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+def to_uint8(image_HW3: np.ndarray, rounding: str = "nearest") -> np.ndarray:
+    """Clamp to [0, 1] and round to 8 bits; 'down' cuts off what is behind the point, as CUT's released code does."""
+    return (image_HW3.clip(0, 1) * 255 + (0.5 if rounding == "nearest" else 0)).astype(np.uint8)

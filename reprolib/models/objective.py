@@ -53,3 +53,6 @@ class TranslationObjective:
     """Base of the objectives of translators; each stands beside its networks, with its weights as fields."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    method: ClassVar[str] = ""
+    """The file of `reprolib.training.translation` that minimises it."""

@@ -16,7 +16,7 @@ import sys
 import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -108,6 +108,8 @@ class Header:
     """Digest of the code that trained (`reprolib.runs.digests`)."""
     data: Mapping[str, str] = field(default_factory=dict)
     """Identity of everything that was read: datasets and weights (`reprolib.data.identity`)."""
+    verified: Sequence[Mapping[str, Any]] = ()
+    """Each time that later code was shown to train the same: digests `from` and `to`, `date`, `steps` compared."""
 
 
 def save_weights(model: nn.Module | Mapping[str, Tensor], path: Path | str, *, half: bool = False,

@@ -1,4 +1,4 @@
-"""The measured part of the project's README: results, and steps beside the plain way."""
+"""What the project's README shows of the results: few lines, the comparable numbers first, and where the rest lies."""
 
 from __future__ import annotations
 
@@ -6,75 +6,78 @@ from pathlib import Path
 
 import pandas as pd
 
-from reprolib.bench.run import read
+from reprolib import papers
+from reprolib.bench.run import FOLDER, read
 from reprolib.errors import UserError
-from reprolib.evaluation.record import read_records
+from reprolib.evaluation.record import PUBLISHED, Record, read_records
 from reprolib.files import write_text
+from reprolib.papers import Cell
 from reprolib.report import ledger
 from reprolib.report.bench import table, targets
 from reprolib.report.markdown import to_markdown
-from reprolib.report.summary import measured, summary
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
 
 BEGIN, END = "<!-- results: written by `reprolib report readme` -->", "<!-- end of results -->"
 
-MAIN, LONGER, SHORT = "mini", "hour", "samples"
-"""The profile that a fresh clone rebuilds; the one of longer runs; the one of a few steps on real pictures."""
-
-PICTURES = {"cut_cityscapes": "From label maps to photos, never seen in pairs, after 1200 steps"}
-"""Figures of the longer runs that are shown, with their captions."""
+SHOWN = ("psnr", "ssim")
+"""Metrics of the README's table; the others stand in the ledgers."""
 
 
 def write(root: Path = Path()) -> None:
-    """Put what was measured between the marks in the project's README.
+    """Put the results between the marks in the project's README, and the bench's tables beside its files.
 
     Raises:
-        UserError: the marks are gone, or the main profile has no ledger yet.
+        UserError: the marks are gone.
     """
     path = root / "README.md"
     content = path.read_text(encoding="utf-8")
     if BEGIN not in content or END not in content:
         raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
     before, rest = content.split(BEGIN, 1)
-    found = "\n".join([summary(MAIN, root), *longer_runs(root), *short_runs(root), *bench_table(root)])
-    write_text(path, f"{before}{BEGIN}\n{found}{END}{rest.split(END, 1)[1]}")
+    found = "\n".join([*authors_weights(root), *profiles(root)])
+    write_text(path, f"{before}{BEGIN}\n{found}\n{END}{rest.split(END, 1)[1]}")
+    if rows := read(root):
+        shown, promised = table(rows).astype(str), targets(rows).drop(columns="device").astype(str)
+        page = ["# A step, and a whole picture, beside the plain way of computing them in one run", "",
+                to_markdown(shown), to_markdown(promised)]
+        write_text(root / FOLDER / "README.md", "\n".join(page).rstrip() + "\n")
 
 
-def longer_runs(root: Path = Path()) -> list[str]:
-    """Markdown lines: what the longer runs measured, and their pictures; nothing where they were not run."""
-    if not ledger.ledger_file(LONGER, root).is_file():
+def authors_weights(root: Path = Path()) -> list[str]:
+    """Markdown lines: the authors' own weights on real test sets, with the papers' numbers; nothing without records."""
+    records = [r for r in read_records(PUBLISHED, root) if r.metric in SHOWN and r.value is not None]
+    if not records:
         return []
-    lines = [f"Longer runs of the same reduced networks (profile `{LONGER}`, one seed):", "",
-             *measured(ledger.read(LONGER, root))]
-    for name, caption in PICTURES.items():
-        figure = results_folder(LONGER) / "figures" / f"{name}.png"
-        if (root / figure).is_file():
-            lines += [f"{caption}:", "", f"![{caption}]({figure.as_posix()})", ""]
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for r in records:
+        row = rows.setdefault((r.system, r.dataset), {"system": r.system, "test set": r.dataset, "pictures": str(r.n)})
+        cell = _printed(r)
+        assert r.value is not None
+        before = "" if r.input_value is None else f"{text(r.metric, r.input_value)} → "
+        row[quantity(r.metric).label] = f"{before}{text(r.metric, r.value)}" + (f" (paper {cell.printed})" if cell else "")
+    return ["Authors' weights (DCP has none) through this code, hazy input → result:", "",
+            to_markdown(pd.DataFrame(list(rows.values())))]
+
+
+def profiles(root: Path = Path()) -> list[str]:
+    """Markdown lines: one for each profile that was run."""
+    lines = []
+    for path in sorted((root / "results").glob("*/ledger.json")):
+        name = path.parent.name
+        entries = ledger.read(name, root)
+        place = results_folder(name).as_posix()
+        lines.append(f"* Profile `{name}`: {ledger.statuses(entries)}. [Results]({place}/README.md), "
+                     f"[ledger]({place}/ledger.md), [notebooks]({place}/notebooks)")
     return lines
 
 
-def short_runs(root: Path = Path()) -> list[str]:
-    """Markdown lines: scores of short runs on real pictures; nothing where none was measured."""
-    rows: dict[str, dict[str, object]] = {}
-    for r in read_records(SHORT, root):
-        if r.tabled and r.value is not None:
-            row = rows.setdefault(r.experiment, {"system": r.system, "dataset": r.dataset,
-                                                 "pictures": f"{r.n} against {r.n_real}", "steps": r.steps})
-            before = "" if r.input_value is None else f" (untranslated {text(r.metric, r.input_value)})"
-            row[quantity(r.metric).label] = text(r.metric, r.value) + before
-    if not rows:
-        return []
-    return [f"Short runs on real pictures (profile `{SHORT}`): they show that everything works, not how good it is.",
-            "", to_markdown(pd.DataFrame(list(rows.values())))]
-
-
-def bench_table(root: Path = Path()) -> list[str]:
-    """Markdown lines: each configuration of `reprolib bench` and its targets; nothing where none was measured."""
-    rows = read(root)
-    if not rows:
-        return []
-    shown = table(rows).drop(columns=["layout", "of copies", "torch"])
-    promised = targets(rows).drop(columns="device")
-    return ["A step, and a whole picture, beside the plain way of computing them in one run (`reprolib bench`):", "",
-            to_markdown(shown.astype(str)), to_markdown(promised.astype(str))]
+def _printed(record: Record) -> Cell | None:
+    """The cell that a paper prints for a system on a dataset, in its table of all systems."""
+    for paper, found in papers.tables():
+        columns = {column for name, column in papers.columns_of(record.dataset) if name == paper.name}
+        for cell in paper.cells:
+            if cell.table == found.name and found.task and cell.metric == record.metric and cell.column in columns \
+                    and found.rows[cell.row].system == record.system and cell.value is not None:
+                return cell
+    return None

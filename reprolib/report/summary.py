@@ -45,16 +45,16 @@ def _of_paper(entries: list[Entry], paper: Paper) -> list[str]:
     chosen = [e for e in entries if e["paper"] == paper.name and e["value"] is not None]
     order = list(dict.fromkeys(m for table in paper.tables.values() for m in table.metrics))
     shown = [m for m in order if any(e["metric"] == m for e in chosen)]
-    found: dict[tuple[str, str], dict[str, Entry]] = {}
+    found: dict[tuple[str, str, str], dict[str, Entry]] = {}
     for e in chosen:
         if e["metric"] in shown:
-            found.setdefault((e["row"], e["stand_in"] or e["dataset"]), {})[e["metric"]] = e
+            place = (paper.tables[e["table"]].title.partition(".")[0], e["label"], e["stand_in"] or e["dataset"])
+            found.setdefault(place, {})[e["metric"]] = e
     if not found:
         return []
     heads = [head for m in shown for head in (f"{_label(m, chosen)} input", f"{_label(m, chosen)} here (paper)")]
-    rows = [(row, place, *(side for m in shown for side in _sides(cells.get(m)))) for (row, place), cells in
-            found.items()]
-    frame = pd.DataFrame(rows, columns=["row", "pictures", *heads])
+    rows = [(*place, *(side for m in shown for side in _sides(cells.get(m)))) for place, cells in found.items()]
+    frame = pd.DataFrame(rows, columns=["table", "row", "pictures", *heads])
     return [f"{paper.title} ({paper.venue}):", "", to_markdown(frame.loc[:, (frame != "").any()])]
 
 

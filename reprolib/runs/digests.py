@@ -27,16 +27,19 @@ NEUTRAL = (
     "reprolib.files",             # writes bytes as they are given
     "reprolib.runtime",           # memory and threads: speed
     "reprolib.runs.concurrent",   # starts processes
+    "reprolib.training.lock",     # lets one of them train
     "reprolib.runs.digests",      # this
+    "reprolib.runs.inputs",       # says what is read, whose contents are compared themselves
     "reprolib.runs.places",       # names of files
     "reprolib.runs.profile",      # reads settings, which are compared themselves
     "reprolib.runs.rows",         # which rows a run stands for
     "reprolib.papers",            # what was printed
-    "reprolib.data.verify",       # looks, changes nothing
+    "reprolib.data.identity",     # looks, changes nothing
+    "reprolib.data.verify",       # likewise
 )
 """Modules that cannot touch a number (tests/runs/test_digests.py asks each for its reason)."""
 
-TRAINING = {"dehazing": "reprolib.training.dehazing", "translation": "reprolib.training.translation.task"}
+TRAINING = {"dehazing": "reprolib.training.dehazing.task", "translation": "reprolib.training.translation.task"}
 MEASURING = {"dehazing": "reprolib.evaluation.dehazing", "translation": "reprolib.evaluation.translation"}
 """Module of each task."""
 
@@ -45,8 +48,8 @@ def training_entries(run: Run) -> list[str]:
     """Dotted modules at which the code of a training starts."""
     system = models.get(run.system)
     objective = system.objective
-    translates = isinstance(objective, TranslationObjective)
-    method = [f"reprolib.training.translation.{objective.method}"] if translates else []
+    method = [f"reprolib.training.translation.{objective.method}"] \
+        if isinstance(objective, TranslationObjective) else []
     return ["reprolib.training.run", TRAINING[system.task], models.module_of(run.system), *method]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from pathlib import Path
 
 
@@ -33,3 +34,22 @@ def cpu_name() -> str:
     info = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines) if v}
     units = [u for u in ("avx2", "avx512f", "amx_bf16") if u in info.get("flags", "").split()]
     return " ".join([info.get("model name", platform.machine()), *units])
+
+
+def peak_resident() -> int:
+    """The most memory that this process has held so far, in bytes; 0 where the system does not tell.
+
+    Linux keeps a mark that can be reset (/proc/self/clear_refs), others only one for the process's whole life.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        marks = (line.split() for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        found = next(marks, None)
+        if found is not None:
+            return int(found[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, others kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

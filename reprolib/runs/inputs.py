@@ -27,7 +27,7 @@ Inputs = dict[str, Any]
 ABSENT = "absent"
 """Stands for data that were never seen here."""
 
-LOSS_READS = {"perceptual": "vgg16", "features": "vgg19"}
+LOSS_READS = {"perceptual": "vgg16", "perceptual_plain": "vgg16-torchvision", "features": "vgg19"}
 """Terms of a dehazer's loss that compare features."""
 
 WEIGHTS = {"vgg16": Path("weights/vgg16.safetensors")}

@@ -116,7 +116,7 @@ def find(profile: str, target: str, dataset: str | None = None, root: Path = Pat
         content, where = _content(profile, root)
         own = _runs(content, run.system).get(run.name) or {}
         run = _build(profile, run.system, run.name, {"dataset": run.dataset, **own, **changes}, content, where)
-    changed = _checked(type(run), {**run.settings, **changes, "own": False}, f"run '{run.name}'")
+    changed = checked(type(run), {**run.settings, **changes, "own": False}, f"run '{run.name}'")
     return run if changed.fingerprint == run.fingerprint and changed.measured_on == run.measured_on else changed
 
 
@@ -180,7 +180,7 @@ def _build(profile: str, system: str, name: str, own: Mapping[str, Any], content
             both = key != "loss" and isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             merged[key] = {**merged[key], **value} if both else value
     place = f"{where}, run '{name}'"
-    run = _checked(RUNS[spec.task], {**merged, "name": name, "profile": profile, "system": system, "own": True}, place)
+    run = checked(RUNS[spec.task], {**merged, "name": name, "profile": profile, "system": system, "own": True}, place)
     _check_against_system(run, spec, place)
     run = run if run.rows or "rows" in own else run.model_copy(update={"rows": own_rows(run)})
     check_rows(run, place)
@@ -206,7 +206,7 @@ def _check_against_system(run: TaskRun, spec: models.System, place: str) -> None
         if datasets()[name].task != spec.task:
             raise UserError(f"'{name}' is a dataset of {datasets()[name].task}, {run.system} a system of {spec.task}",
                             where=place, fix="choose another dataset (`reprolib data list`)")
-    _checked(models.options_type(run.system), run.network, f"{place}, network")
+    checked(models.options_type(run.system), run.network, f"{place}, network")
     if isinstance(run, TranslationRun):
         build_objective(run, place)
     elif run.contrast is not None:
@@ -234,7 +234,7 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], kind: str) -> No
             raise unknown(kind, str(key), known)
 
 
-def _checked(kind: type[T], settings: Mapping[str, Any], place: str) -> T:
+def checked(kind: type[T], settings: Mapping[str, Any], place: str) -> T:
     """Settings as typed ones.
 
     Raises:
@@ -247,7 +247,7 @@ def _checked(kind: type[T], settings: Mapping[str, Any], place: str) -> T:
 
 
 def _checked_dataclass(like: D, settings: Mapping[str, Any], place: str) -> D:
-    """As `_checked`, for the dataclass that `like` is an instance of."""
+    """As `checked`, for the dataclass that `like` is an instance of."""
     kind = type(like)
     try:
         return TypeAdapter(kind).validate_json(_json(settings, place))

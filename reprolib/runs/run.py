@@ -20,9 +20,10 @@ class Optimiser(BaseModel):
 
     model_config = ConfigDict(**STRICT, frozen=True)
 
-    kind: Literal["adam", "sgd"] = "adam"
+    kind: Literal["adam", "adamw", "sgd"] = "adam"
+    """'adamw' takes the decay off the weights themselves, 'adam' and 'sgd' add it to the gradient."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Of Adam."""
+    """Of Adam and AdamW."""
     momentum: float = 0.9
     """Of SGD."""
     weight_decay: float = 0.0
@@ -34,9 +35,14 @@ class Schedule(BaseModel):
     model_config = ConfigDict(**STRICT, frozen=True)
 
     kind: Literal["cosine", "linear", "step", "constant"] = "cosine"
-    """'cosine' to 0; 'linear': 1 until `start`, then to 0; 'step': times `factor` every `every`; 'constant'."""
+    """'cosine' to `end`; 'linear': 1 until `start`, then to `end`; 'step': times `factor` every `every`, or at each of
+    `milestones`; 'constant'."""
     start: Share = 0.5
+    end: Share = 0.0
+    """Factor that is left after the last step."""
     every: Annotated[float, Field(gt=0, le=1)] = 0.5
+    milestones: tuple[Share, ...] = ()
+    """Where unequal parts are wanted (MSBDN); then `every` says nothing."""
     factor: float = 0.5
     warmup: Share = 0.0
     """The rate rises from 0 over this share first; short runs at high rates need it, the papers have none."""
@@ -76,6 +82,11 @@ class Run(BaseModel):
     validate_every: Positive = 1000
     save_every: Positive = 100
     seed: Annotated[int, Field(ge=0)] = 0
+    init: str = ""
+    """Digest of the weights that it starts from, where these are not drawn from the seed."""
+    extends: tuple[tuple[int, int], ...] = ()
+    """Of a run that went on beyond its former end: (steps in all, steps done) as they were. The schedule of the steps
+    done was that of the former total; of all later ones it is that of `steps`."""
 
     @property
     def id(self) -> str:
@@ -94,10 +105,17 @@ class Run(BaseModel):
         """All fields as JSON holds them."""
         return self.model_dump(mode="json")
 
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """A run from what `settings` gave, a checkpoint's header for example."""
+        return cls.model_validate_json(json.dumps(dict(settings)))
+
     @property
     def fingerprint(self) -> str:
         """Hash of what determines the training; two runs with the same one do the same computation."""
-        relevant = {key: value for key, value in self.settings.items() if key not in APART}
+        settings = self.settings
+        relevant = {key: value for key, value in settings.items()
+                    if key not in APART and (value or key not in ("init", "extends"))}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
     def changed(self, **settings: Any) -> Self:
@@ -132,6 +150,11 @@ class TranslationRun(Run):
     """Side that pictures are resized to before the crop; None is the crop's, so that nothing is cut."""
     augment_until_decay: bool = False
     """Stop resizing and cropping at random once a linear schedule decays (CUT's released code)."""
+    resample: Literal["bicubic", "bilinear"] = "bicubic"
+    """How pictures are resized to `load`."""
+    rounding: Literal["nearest", "down"] = "nearest"
+    """How translated values become levels of 0 to 255; 'down', as in the released code of CUT and CycleGAN, darkens
+    pictures by half a level."""
     distance: Literal["vgg16", "inception"] = "vgg16"
     """Features of the Frechet distance: 'inception' (FID, needs a download) or 'vgg16' (not FID)."""
 
@@ -139,7 +162,10 @@ class TranslationRun(Run):
 class SegmenterRun(Run):
     """Training the network that scores label maps."""
 
+    system: str = "segmenter"
     optimiser: Optimiser = Optimiser()
+    imagenet: str | None = None
+    """File of drn's released classifier, from which the published recipe starts; None starts from noise."""
 
 
 RUNS: Mapping[str, type[DehazingRun] | type[TranslationRun]] = {"dehazing": DehazingRun, "translation": TranslationRun}

@@ -1,4 +1,4 @@
-"""Training the segmenter that judges label-to-photo translation, on the real pairs of a dataset.
+"""Training the network that scores label-to-photo translation, on the real pairs of a dataset.
 
 Recipe: drn's (Yu et al., CVPR 2017, released code) at the size of CUT's evaluation. Negative log-likelihood with void
 left out, SGD with momentum, random crops and flips. What the paper leaves open is chosen so: crops of 112, which is
@@ -17,30 +17,39 @@ from lightning_fabric import Fabric
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from reprolib import distributed
+from reprolib.data.identity import dataset_identity, file_identity
 from reprolib.data.labels import VOID
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
-from reprolib.runs.experiment import Experiment, Optimiser, Schedule, read_profile
+from reprolib.files import write_yaml
 from reprolib.metrics.miou import miou
 from reprolib.metrics.segmentation import confusion_of, resize, true_labels
-from reprolib.models.segmentation.drn import DRND22, MULTIPLE, NAME, import_base
-from reprolib.runs.provenance import code_hash
-from reprolib.training.loop import Progressed, Stateful, Task
-from reprolib.training.run import forget, run
+from reprolib.models.segmentation.drn import DRND22, MULTIPLE, import_base
 from reprolib.models.weights import load_weights
+from reprolib.runs.digests import code_digest
+from reprolib.runs.inputs import labelled
+from reprolib.runs.places import profile_folder
+from reprolib.runs.profile import checked, read_profile
+from reprolib.runs.run import SegmenterRun
+from reprolib.training.checkpoint import Origin, Stateful
+from reprolib.training.loop import Task
+from reprolib.training.optimisation import build_optimiser, take_step
+from reprolib.training.run import Trained, train_task
 
 PUBLISHED: Mapping[str, Any] = {
-    "network": {"width": 16, "size": (128, 256)}, "crop": 112, "batch": 32, "steps": 250 * (2975 // 32),
-    "learning_rate": 0.01, "optimiser": Optimiser(kind="sgd", momentum=0.9, weight_decay=1e-4),
-    "schedule": Schedule(kind="step", every=0.4, factor=0.1),  # 100 of 250 epochs
+    "network": {"width": 16, "size": [128, 256]}, "crop": 112, "batch": 32, "steps": 250 * (2975 // 32),
+    "learning_rate": 0.01, "optimiser": {"kind": "sgd", "momentum": 0.9, "weight_decay": 1e-4},
+    "schedule": {"kind": "step", "every": 0.4, "factor": 0.1},  # 100 of 250 epochs
     "validate_every": 10 * (2975 // 32),
 }
-"""Settings of `Experiment`."""
+"""Settings of `SegmenterRun`."""
 
-CHANGEABLE = ("network", "crop", "batch", "steps", "learning_rate", "precision", "validate_every", "save_every", "seed")
+CHANGEABLE = ("network", "crop", "batch", "steps", "learning_rate", "precision", "validate_every", "save_every", "seed",
+              "imagenet")
 """What a profile's `segmenter` may change of them; the rest is the recipe."""
 
 
@@ -62,6 +71,7 @@ class LabelledBatches(Dataset[tuple[Tensor, Tensor]]):
         if not 0 < batch <= len(domains.b):
             raise UserError(f"a batch of {batch} from {len(domains.b)} pictures", fix="lower batch, or add pictures")
         self.crop, self.batch, self.steps, self.seed = crop, batch, steps, seed
+        self.rows = slice(None)
         self.photos_NHW3 = np.stack([resize(photo, size, Image.Resampling.BICUBIC) for photo in domains.b])
         self.labels_NHW = np.stack([true_labels(label, size)[0] for label in domains.a])
 
@@ -88,17 +98,14 @@ class LabelledBatches(Dataset[tuple[Tensor, Tensor]]):
 class SegmentationTask:
     """min of the negative log-likelihood of the labels, void left out."""
 
-    def __init__(self, experiment: Experiment, fabric: Fabric, validation: Domains):
+    def __init__(self, run: SegmenterRun, fabric: Fabric, validation: Domains):
         _require_aligned(validation)
-        self.network = DRND22(**experiment.network)
+        self.network = DRND22(**{**run.network, "size": tuple(run.network["size"])}).to(fabric.device)
         self.photos, self.labels = list(validation.b), list(validation.a)
-        settings = experiment.optimiser
         trained = [p for p in self.network.parameters() if p.requires_grad]
-        optimiser = torch.optim.SGD(trained, experiment.learning_rate, settings.momentum,
-                                    weight_decay=settings.weight_decay)
-        self.wrapped, self.optimiser = fabric.setup(self.network, optimiser)
         self.networks: Mapping[str, nn.Module] = {"network": self.network}
-        self.optimisers: Mapping[str, torch.optim.Optimizer] = {"network": optimiser}
+        self.optimisers: Mapping[str, Optimizer] = {
+            "network": build_optimiser(run.optimiser, run.learning_rate, trained)}
         self.extras: Mapping[str, Stateful] = {}
 
     def begin(self, batches: LabelledBatches) -> None:
@@ -108,15 +115,16 @@ class SegmentationTask:
              generator: torch.Generator) -> dict[str, Tensor]:
         photos_B3HW, labels_BHW = batch
         self.network.train()
-        loss = nll(self.wrapped(photos_B3HW), labels_BHW)
-        self.optimiser.zero_grad()
+        with fabric.autocast():
+            loss = nll(self.network(photos_B3HW).float(), labels_BHW)
+        self.optimisers["network"].zero_grad()
         fabric.backward(loss)
-        self.optimiser.step()
+        take_step(self.optimisers["network"])
         return {"loss": loss.detach()}
 
-    def validate(self) -> float:
+    def validate(self, pictures: int | None = None) -> float:
         """Mean IoU in percent over the validation photos."""
-        return miou(confusion_of(self.network, self.photos, self.labels))
+        return miou(confusion_of(self.network, self.photos[:pictures], self.labels[:pictures]))
 
     def observe(self) -> dict[str, float]:
         return {}
@@ -131,53 +139,72 @@ def nll(log_probabilities_BCHW: Tensor, labels_BHW: Tensor) -> Tensor:
     return total / (labels_BHW != VOID).sum().clamp(min=1)
 
 
-def segmenter_experiment(dataset: str, profile: str, settings: Mapping[str, Any]) -> Experiment:
+def segmenter_run(dataset: str, profile: str, settings: Mapping[str, Any]) -> SegmenterRun:
     """The published recipe with a profile's changes (`CHANGEABLE`); those of the network merge key by key.
 
     Raises:
-        UserError: another setting.
+        UserError: another setting, or one that does not fit.
     """
     for key in settings:
         if key not in CHANGEABLE:
             raise unknown(f"setting of the segmenter in profile '{profile}':", key, CHANGEABLE)
     network = {**PUBLISHED["network"], **settings.get("network", {})}
-    network["size"] = tuple(network["size"])
-    return Experiment(name=f"segmenter-{dataset}", profile=profile, system=NAME, dataset=dataset,
-                      **{**PUBLISHED, **settings, "network": network})
+    whole = {**PUBLISHED, **settings, "network": network}
+    return checked(SegmenterRun, {**whole, "name": f"segmenter-{dataset}", "profile": profile, "dataset": dataset,
+                                  "own": True}, f"profile '{profile}', segmenter")
 
 
-def train_segmenter(dataset: str, profile: str, settings: Mapping[str, Any] | None = None, *, resume: bool = False,
-                    root: Path = Path(), data_root: Path | None = None, imagenet: Path | None = None,
-                    accelerator: str = "auto", workers: int = 0) -> Progressed:
-    """Train the segmenter of a dataset of label maps (A) and photos (B); weights go to
-    checkpoints/<profile>/segmenter-<dataset>/.
+def train_segmenters(profile: str, *, root: Path = Path(), accelerator: str = "auto",
+                     imagenet: Path | None = None) -> list[Trained]:
+    """A segmenter for each dataset of label maps that a profile measures on; finished ones stay.
+
+    Writes profiles/NAME/segmenter.yaml, too: whose measuring reads which weights, for the pipeline.
+
+    Raises:
+        UserError: as `train_segmenter`.
+    """
+    known = read_profile(profile, root)
+    found = {name: train_segmenter(segmenter_run(name, profile, known.segmenter), root=root, accelerator=accelerator,
+                                   imagenet=imagenet) for name in labelled(known)}
+    (root / "checkpoints" / profile / "segmenter").mkdir(parents=True, exist_ok=True)
+    digests = {name: file_identity(trained.folder / "last.safetensors").digest for name, trained in found.items()}
+    reading = {s: {r.measured_on: digests[r.measured_on] for r in known.of_system(s) if r.measured_on in digests}
+               for s in known.systems}
+    write_yaml(profile_folder(profile, root) / "segmenter.yaml", {s: read or "none" for s, read in reading.items()},
+               "Written by the stage `segmenter`: the segmenters that measuring a system reads.")
+    return list(found.values())
+
+
+def train_segmenter(run: SegmenterRun, *, root: Path = Path(), data_root: Path | None = None,
+                    imagenet: Path | None = None, accelerator: str = "auto", workers: int = 0) -> Trained:
+    """Train the segmenter of a dataset of label maps (A) and photos (B); goes on where a killed run stopped.
 
     Args:
-        settings: changes of `PUBLISHED`; by default the profile's `segmenter`.
-        resume: go on where a killed run stopped.
-        imagenet: the released ImageNet classifier (drn_d_22-*.pth) to start from, as the published recipe does;
-            without it training starts from noise, and more of it is needed.
+        imagenet: the released ImageNet classifier (drn_d_22-*.pth) to start from, instead of the run's `imagenet`;
+            with neither training starts from noise, and more of it is needed.
 
     Raises:
         UserError: missing data or wrong settings; or several processes, which batch normalisation does not allow.
     """
     distributed.require_one_process("the segmenter has batch normalisation")
-    if settings is None:
-        settings = read_profile(profile, root).get("segmenter") or {}
-    experiment = segmenter_experiment(dataset, profile, settings)
+    imagenet = imagenet or (root / run.imagenet if run.imagenet else None)
+    if imagenet is not None and not imagenet.is_file():
+        raise UserError("no ImageNet classifier to start from", where=imagenet,
+                        fix="put drn's drn_d_22-*.pth there, or take `imagenet` out of the profile's segmenter")
+    data = {f"{run.dataset}/{split}": dataset_identity(run.dataset, split, data_root) for split in ("train", "val")}
+    if imagenet is not None:
+        data["init"] = file_identity(imagenet)
 
-    def open_run(experiment: Experiment, fabric: Fabric, data_root: Path | None) -> tuple[Task, LabelledBatches]:
-        batches = LabelledBatches(open_domains(dataset, "train", root=data_root), experiment.network["size"],
-                                  experiment.crop, experiment.batch, experiment.steps, experiment.seed)
-        task = SegmentationTask(experiment, fabric, open_domains(dataset, "val", root=data_root))
+    def open_run(fabric: Fabric, /) -> tuple[Task, LabelledBatches]:
+        batches = LabelledBatches(open_domains(run.dataset, "train", root=data_root), tuple(run.network["size"]),
+                                  run.crop, run.batch, run.steps, run.seed)
+        task = SegmentationTask(run, fabric, open_domains(run.dataset, "val", root=data_root))
         if imagenet is not None:
             load_weights(task.network.base, imagenet, import_base)
         return task, batches
 
-    at = run(experiment, open_run, code_hash("reprolib.training.segmentation"), resume=resume, data_root=data_root,
-             root=root, accelerator=accelerator, workers=workers)
-    forget(experiment, root)
-    return at
+    origin = Origin(run, code_digest("reprolib.training.segmentation"), data)
+    return train_task(origin, open_run, resume=True, root=root, accelerator=accelerator, workers=workers, again=False)
 
 
 def _require_aligned(domains: Domains) -> None:

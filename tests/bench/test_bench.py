@@ -14,11 +14,11 @@ from torch import nn
 from reprolib import cli
 from reprolib.bench import measure
 from reprolib.bench.case import Case, cases, open_way
+from reprolib.bench.cost import Spread
 from reprolib.bench.run import file_name, keep, read
 from reprolib.bench.targets import TARGETS, verdicts
 from reprolib.bench.work import convolution_rate, work_of
 from reprolib.errors import UserError
-from reprolib.bench.cost import Spread
 from reprolib.report import bench as drawn
 
 KEYS = {"system", "device", "precision", "step_seconds", "reference_seconds", "speedup", "peak_memory",

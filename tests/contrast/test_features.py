@@ -19,12 +19,12 @@ from reprolib.errors import UserError
 @pytest.mark.parametrize("name", sorted(TRUNKS))
 def test_taps_are_those_of_torchvision(name: str) -> None:
     """relu1_1 .. relu5_1 of the reference network with the same random weights, bit for bit."""
-    reference = getattr(torchvision.models, name)(weights=None).features.eval()
+    reference = getattr(torchvision.models, name.removesuffix("-torchvision"))(weights=None).features.eval()
     ours = VGGFeatures(name, "none", winograd=False)
     wanted = ours.state_dict()
     given = {f"features.{k}": v for k, v in reference.state_dict().items()}
     ours.load_state_dict({k: v for k, v in given.items() if k in wanted})
-    x, taps, indices = torch.rand(1, 3, 32, 32), [], {"vgg19": (1, 6, 11, 20, 29), "vgg16": (1, 6, 11, 18, 25)}[name]
+    x, taps, indices = torch.rand(1, 3, 32, 32), [], {"vgg19": (1, 6, 11, 20, 29), "vgg16": (1, 6, 11, 18, 25)}[name[:5]]
     y = x
     for i, layer in enumerate(reference):
         y = layer(y)
@@ -89,7 +89,7 @@ def test_winograd_is_a_switch_that_moves_features_by_rounding_only() -> None:
 
 def test_missing_weights_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="reprolib data prepare vgg16"):
+    with pytest.raises(UserError, match="reprolib weights fetch vgg16"):
         load_features("vgg16")
     with pytest.raises(UserError, match="did you mean 'vgg16'"):
         load_features("vgg6")

@@ -22,8 +22,9 @@ from extractors import random_vgg
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprolib.runs.run import Contrast, Experiment
-from reprolib.training import dehazing
+from reprolib.models.objective import Contrast
+from reprolib.runs.run import DehazingRun, TranslationRun
+from reprolib.training.dehazing import task as dehazing
 from reprolib.training.translation.task import TranslationTask
 
 CURVES = Path(__file__).parent
@@ -43,14 +44,17 @@ def pictures(step: int, batch: int, side: int) -> tuple[Tensor, Tensor]:
 def curve(system: str, device: str) -> list[float]:
     """Losses of all steps."""
     torch.manual_seed(0)
-    fabric, nothing, task = Fabric(accelerator=device, devices=1), (), None
+    fabric = Fabric(accelerator=device, devices=1)
+    task: Any
     shared: dict[str, Any] = {"name": "golden", "profile": "golden", "system": system, "dataset": "synthetic"}
     if system == "aecrnet":
-        e = Experiment(**shared, network={"width": 8, "blocks": 2}, contrast=Contrast(rate="1:2"), learning_rate=1e-3)
-        task = dehazing.DehazingTask(e, fabric, nothing)  # type: ignore[arg-type]
+        run = DehazingRun(**shared, network={"width": 8, "blocks": 2}, contrast=Contrast(rate="1:2"),
+                          learning_rate=1e-3)
+        task = dehazing.DehazingTask(run, fabric, ())
     else:
-        e = Experiment(**shared, network={"width": 4, "blocks": 2}, method={"patches": 16}, learning_rate=5e-5)
-        task = TranslationTask(e, fabric, nothing)  # type: ignore[arg-type]
+        translation = TranslationRun(**shared, network={"width": 4, "blocks": 2}, objective={"patches": 16},
+                                     learning_rate=5e-5)
+        task = TranslationTask(translation, fabric, ())  # type: ignore[arg-type]
         task.network.double()
     losses = []
     for step in range(STEPS):

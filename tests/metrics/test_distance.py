@@ -186,7 +186,7 @@ def test_inception_without_a_network(sets: tuple[Pictures, Pictures], tmp_path: 
     ("vgg", 2, None, "did you mean 'vgg16'"),
     ("vgg16", 1, None, "1 fake pictures have no covariance"),
     ("vgg16", 2, "absent.safetensors", "no weights for vgg16 .*check the path"),
-    ("vgg16", 2, None, "reprolib data prepare vgg16"),
+    ("vgg16", 2, None, "reprolib weights fetch vgg16"),
     ("inception", 2, "absent.pth", "no weights for inception"),
 ])
 def test_bad_input(extractor: str, count: int, path: str | None, message: str, tmp_path: Path,

@@ -35,8 +35,9 @@ def loop(truths: list[np.ndarray], predictions: list[np.ndarray], classes: int) 
 
 
 def scores(confusion: Confusion) -> dict[str, float]:
-    """Every metric of labels."""
-    return {name: metrics.get(name).function(confusion) for name in metrics.names("labels")}
+    """Every metric of labels that is measured everywhere."""
+    return {name: metrics.get(name).function(confusion) for name in metrics.names("labels")
+            if metrics.get(name).everywhere}
 
 
 def test_scores_agree_with_a_loop() -> None:

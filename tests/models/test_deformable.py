@@ -63,6 +63,41 @@ def test_same_gradient_at_the_border(size: int) -> None:
         assert their_gradients["offset"].abs().max() > 0
 
 
+@pytest.mark.parametrize("kind", OFFSETS)
+def test_dcnv2_gives_offsets_that_lead_out_no_gradient(kind: str) -> None:
+    """Restated from torchvision's gradient: none where the sampled row or column is -1, the size, or beyond."""
+    rows, columns, kernel, padding = 7, 10, 3, 1
+    arguments = {
+        "x": torch.randn(2, 3, rows, columns, dtype=torch.float64),
+        "offset": OFFSETS[kind]((2, 2 * kernel**2, rows, columns)),
+        "weight": torch.randn(4, 3, kernel, kernel, dtype=torch.float64),
+        "mask": torch.rand(2, kernel**2, rows, columns, dtype=torch.float64),
+    }
+    ours, our_gradients = with_gradients(deform_conv2d, arguments, padding=padding, border="dcnv2")
+    theirs, expected = with_gradients(reference, arguments, padding=padding)
+    for tap in range(kernel**2):
+        for r in range(rows):
+            for c in range(columns):
+                dy, dx = arguments["offset"][:, 2 * tap, r, c], arguments["offset"][:, 2 * tap + 1, r, c]
+                y, x = r + tap // kernel - padding + dy, c + tap % kernel - padding + dx
+                out = (y <= -1) | (y >= rows) | (x <= -1) | (x >= columns)
+                expected["offset"][out, 2 * tap : 2 * tap + 2, r, c] = 0
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+    torch.testing.assert_close(our_gradients, expected, rtol=0, atol=1e-10)
+
+
+def test_borders_differ_at_the_start_only_in_the_layer_that_predicts_offsets() -> None:
+    torch.manual_seed(3)
+    ours, released = ModulatedDeformConv2d(16), ModulatedDeformConv2d(16, operator="dcnv2")
+    released.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 16, 16, 16)
+    for layer in (ours, released):
+        layer(x).square().sum().backward()
+    gradients = [{name: p.grad for name, p in layer.named_parameters()} for layer in (ours, released)]
+    share = {name: (g - gradients[1][name]).norm() / g.norm() for name, g in gradients[0].items()}  # type: ignore[operator]
+    assert share["weight"] == share["bias"] == 0 and 0.005 < share["conv_offset_mask.weight"] < 0.2
+
+
 @pytest.mark.parametrize("size", [(12, 20), (25, 13)])
 def test_fp32_takes_the_same_side_of_the_kink_at_whole_pixels(size: tuple[int, int]) -> None:
     """All offsets start at zero, where the gradient differs between the two sides; no rounding may choose."""

@@ -9,7 +9,7 @@ import pytest
 from newcomer.conftest import Checkout
 from newcomer.test_newcomer import DEHAZER
 
-RUNS = {"aodnet": {"runs": {"aodnet-nh": {"dataset": "nh-haze"}}}, "toynet": {"runs": {"toynet-nh": {"dataset": "nh-haze"}}}}
+RUNS = {name: {"runs": {f"{name}-nh": {"dataset": "nh-haze"}}} for name in ("aodnet", "toynet")}
 
 
 def ran(checkout: Checkout) -> set[str]:
@@ -35,7 +35,7 @@ def test_a_change_runs_again_what_it_can_affect(checkout: Checkout) -> None:
     assert ran(checkout) == {"inputs"}
 
     # A changed forward is its system's alone, and the ledger's, which reads its records.
-    checkout.replace("reprolib/models/dehazing/toynet.py", "return hazy_B3HW + self.body", "return hazy_B3HW - self.body")
+    checkout.replace("reprolib/models/dehazing/toynet.py", "hazy_B3HW + self.body", "hazy_B3HW - self.body")
     assert ran(checkout) == {"inputs", "train@toynet", "measure@toynet", "ledger"}
 
     # So is a setting.

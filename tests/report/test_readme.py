@@ -10,8 +10,9 @@ import pytest
 from reprolib.bench.run import FOLDER
 from reprolib.bench.targets import verdicts
 from reprolib.errors import UserError
-from reprolib.report import readme
+from reprolib.evaluation.record import PUBLISHED, Record, write_records
 from reprolib.report.readme import BEGIN, END, write
+from reprolib.runs.places import records_folder
 
 ROW = {"system": "aecrnet", "task": "train", "device": "CPU x, 2 threads", "device_type": "cpu", "crop": 64,
        "precision": "32-true", "layout": "channels_last", "batch": 8, "network": {"width": 16}, "rate": "1:1",
@@ -22,48 +23,38 @@ ROW = {"system": "aecrnet", "task": "train", "device": "CPU x, 2 threads", "devi
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path) -> Path:
     (tmp_path / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    monkeypatch.setattr(readme, "summary", lambda profile, root: f"results of {profile}\n")
     return tmp_path
 
 
-def test_results_and_bench_between_the_marks(root: Path) -> None:
-    (root / FOLDER).mkdir(parents=True)
-    (root / FOLDER / "aecrnet.json").write_text(json.dumps([{**ROW, "targets": verdicts(ROW)}]))
+def test_only_what_lies_between_the_marks_changes(root: Path) -> None:
     write(root)
     text = (root / "README.md").read_text()
-    assert text.startswith(f"before\n{BEGIN}\nresults of mini\n") and text.endswith(f"{END}\nafter\n")
-    assert "old" not in text
-    assert "2.00 (1.90 to 2.10)" in text and "missed by 20%" in text and ">= 2.5" in text
+    assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"{END}\nafter\n") and "old" not in text
     write(root)
     assert (root / "README.md").read_text() == text
 
 
-def test_longer_runs_with_their_pictures(root: Path) -> None:
-    folder = root / "results" / readme.LONGER
-    (folder / "figures").mkdir(parents=True)
-    entry = {"paper": "cut", "row": "cut/cut", "dataset": "cityscapes", "stand_in": "photos", "metric": "miou",
-             "measured": "miou", "printed": "24.7", "value": 31.26, "spread": None, "input_value": None}
-    (folder / "ledger.json").write_text(json.dumps([entry, {**entry, "row": "cut/drit", "value": None}]))
+def test_authors_weights_stand_beside_the_papers_number(root: Path) -> None:
+    record = Record(profile=PUBLISHED, experiment="aodnet-sots-indoor", system="aodnet", rows=(), dataset="sots-indoor",
+                    metric="psnr", unit="dB", value=19.0712, protocol="aecr", n=500, seed=0, input_value=11.975)
+    write_records(records_folder(PUBLISHED, root) / "aodnet" / "aodnet-sots-indoor.json", [record])
     write(root)
-    text = (root / "README.md").read_text()
-    assert ["cut/cut", "photos", "31.26 (24.7)"] in [[c.strip() for c in line.split("|")[1:-1]]
-                                                     for line in text.splitlines()]
-    assert "mIoU input" not in text
-    assert "cut/drit" not in text and "![" not in text
-    name, caption = next(iter(readme.PICTURES.items()))
-    (folder / "figures" / f"{name}.png").touch()
+    line = next(line for line in (root / "README.md").read_text().splitlines() if "aodnet" in line)
+    assert "500" in line and "11.97 → 19.07 (paper 19.82)" in line or "11.98 → 19.07 (paper 19.82)" in line
+
+
+def test_the_bench_has_a_page_of_its_own(root: Path) -> None:
+    (root / FOLDER).mkdir(parents=True)
+    (root / FOLDER / "aecrnet.json").write_text(json.dumps([{**ROW, "targets": verdicts(ROW)}]))
     write(root)
-    assert f"![{caption}](results/{readme.LONGER}/figures/{name}.png)" in (root / "README.md").read_text()
+    page = (root / FOLDER / "README.md").read_text()
+    assert "2.00 (1.90 to 2.10)" in page and "missed by 20%" in page and ">= 2.5" in page
+    assert "2.00 (1.90" not in (root / "README.md").read_text()
 
 
-def test_what_was_not_measured_has_no_table(root: Path) -> None:
-    write(root)
-    assert (root / "README.md").read_text() == f"before\n{BEGIN}\nresults of mini\n{END}\nafter\n"
-
-
-def test_marks_that_are_gone_are_missed(root: Path) -> None:
-    (root / "README.md").write_text("no marks\n")
+def test_a_readme_without_marks_is_refused(root: Path) -> None:
+    (root / "README.md").write_text("nothing")
     with pytest.raises(UserError, match="no place for results"):
         write(root)

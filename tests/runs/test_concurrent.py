@@ -1,8 +1,7 @@
-"""Work side by side: order, isolation, what fails, what is killed, and that a run does not notice its neighbours."""
+"""Concurrent runs: order, isolation, what fails, what is killed, and that a run does not notice its neighbours."""
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
@@ -15,10 +14,11 @@ import pytest
 import torch
 
 from reprolib.errors import UserError
-from reprolib.runs import code
+from reprolib.runs import concurrent
 from reprolib.runs.concurrent import side_by_side
-from reprolib.runs.run import Experiment
-from reprolib.training.run import forget, state_file, train
+from reprolib.runs.places import Places
+from reprolib.runs.run import DehazingRun
+from reprolib.training.run import train
 
 
 def describe(number: int) -> tuple[int, int, int]:
@@ -61,14 +61,10 @@ def test_the_first_failure_stops_the_others(how: str, error: type[Exception], wo
         side_by_side(partial(misbehave, how=how), [0, 1, 2, 3], jobs=3, accelerator="cpu")
 
 
-def runs(steps: int) -> list[Experiment]:
-    return [Experiment(name=f"run{seed}", profile="test", system="aecrnet", dataset="haze-homogeneous", seed=seed,
-                       network={"width": 8, "blocks": 1}, steps=steps, batch=2, crop=16, validate_every=steps,
-                       save_every=1) for seed in (1, 2, 3)]
-
-
-def weights(e: Experiment, root: Path) -> bytes:
-    return (e.folder(root) / "last.safetensors").read_bytes()
+def runs(steps: int) -> list[DehazingRun]:
+    return [DehazingRun(name=f"run{seed}", profile="test", system="aecrnet", dataset="haze-homogeneous", seed=seed,
+                        network={"width": 8, "blocks": 1}, steps=steps, batch=2, crop=16, validate_every=steps,
+                        save_every=1) for seed in (1, 2, 3)]
 
 
 def test_a_run_does_not_notice_its_neighbours(dataset: Path, tmp_path: Path) -> None:
@@ -81,7 +77,18 @@ def test_a_run_does_not_notice_its_neighbours(dataset: Path, tmp_path: Path) -> 
         train(runs(3)[1], data_root=dataset, root=alone, accelerator="cpu")
     finally:
         torch.set_num_threads(threads)
-    assert weights(runs(3)[1], together) == weights(runs(3)[1], alone)
+    one, other = (Places(runs(3)[1], root).weights.read_bytes() for root in (together, alone))
+    assert one == other
+
+
+@pytest.mark.parametrize("where", ["torchrun", "gpu"])
+def test_where_only_one_can_run_work_is_done_here_and_several_jobs_are_refused(
+        where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concurrent, "_on_gpu", lambda accelerator: where == "gpu")
+    monkeypatch.setattr(concurrent, "_shared", lambda: where == "torchrun")
+    assert {process for _, process, _ in side_by_side(describe, [1, 2])} == {os.getpid()}
+    with pytest.raises(UserError, match="one after another.*--jobs 2.*leave --jobs out"):
+        side_by_side(describe, [1, 2], jobs=2)
 
 
 GROUP = """
@@ -90,47 +97,29 @@ from functools import partial
 from pathlib import Path
 from reprolib.runs.concurrent import side_by_side
 from reprolib.training.run import train
-from test_jobs import runs
-side_by_side(partial(train, resume=True, keep_state=True, data_root=Path(sys.argv[1]), accelerator="cpu"), runs(30),
-             jobs=1, accelerator="cpu")
+from runs.test_concurrent import runs
+work = partial(train, resume=True, again=False, data_root=Path(sys.argv[1]), accelerator="cpu")
+side_by_side(work, runs(30), jobs=1, accelerator="cpu")
 """
 
 
 def test_a_killed_group_leaves_no_process_behind_and_trains_nothing_twice(dataset: Path, tmp_path: Path,
                                                                           project: Path) -> None:
-    first, second, third = runs(30)
+    first, second, third = (Places(run, tmp_path) for run in runs(30))
     command = [sys.executable, "-c", GROUP, str(dataset)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(project), str(project / "tests")))}
     group = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
-    while not state_file(second, tmp_path).exists():
+    while not second.state.exists():
         assert group.poll() is None, "the group ended before it could be killed"
         time.sleep(0.002)
     group.send_signal(signal.SIGKILL)
     group.wait()
-    trained = (first.folder(tmp_path) / "log.csv").read_bytes()
-    done = state_file(first, tmp_path).read_bytes()
+    done = [(first.checkpoint / name).stat().st_mtime_ns for name in ("log.csv", "last.safetensors")]
     progress = -1
-    while progress != (progress := state_file(second, tmp_path).stat().st_mtime_ns):
+    while progress != (progress := second.state.stat().st_mtime_ns):
         time.sleep(0.6)  # the orphan notices at its next report that nobody listens
-    assert not (second.folder(tmp_path) / "log.csv").exists(), "the orphan went on to the end"
+    assert not second.weights.exists(), "the orphan went on to the end"
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
-    assert state_file(first, tmp_path).read_bytes() == done, "it was trained again"
-    assert (first.folder(tmp_path) / "log.csv").read_bytes() == trained
-    assert (third.folder(tmp_path) / "last.safetensors").is_file()
-    forget(first, tmp_path)
-    assert not state_file(first, tmp_path).exists()
-
-
-def test_the_collector_rests_only_while_libraries_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[bool] = []
-    monkeypatch.setattr(code, "import_module", lambda name: seen.append(gc.isenabled()))
-    before = gc.get_freeze_count()
-    try:
-        code.preload(["a", "b", "a"])
-        assert seen == [False, False] and gc.isenabled() and gc.get_freeze_count() > before
-    finally:
-        gc.unfreeze()
-    monkeypatch.undo()
-    with pytest.raises(ModuleNotFoundError):
-        code.preload(["reprolib.nothing"])
-    assert gc.isenabled()
+    now = [(first.checkpoint / name).stat().st_mtime_ns for name in ("log.csv", "last.safetensors")]
+    assert now == done, "it was trained again"
+    assert second.weights.is_file() and third.weights.is_file()

@@ -32,10 +32,11 @@ def bare(text: str) -> str:
 
 
 @pytest.mark.parametrize(("old", "new"), [
-    ('"""Words."""', '"""Other words."""'), ("# a comment", ""), ("x: int) -> int", "x)"), ("LIMIT: int", "LIMIT: float"),
+    ('"""Words."""', '"""Other words."""'), ("# a comment", ""), ("x: int) -> int", "x)"),
+    ("LIMIT: int", "LIMIT: float"),
     ('UserError("too large", fix="give less")', 'UserError(f"{x} is too large")'), ("\n", "\r\n")])
 def test_words_do_not_count(old: str, new: str) -> None:
-    assert CODE != CODE.replace(old, new) and bare(CODE) == bare(CODE.replace(old, new))
+    assert CODE.replace(old, new) != CODE and bare(CODE) == bare(CODE.replace(old, new))
 
 
 @pytest.mark.parametrize(("old", "new"), [("x * 2", "x * 3"), ("size: int = 2", "size: int = 3"), ("= 3", "= 4"),

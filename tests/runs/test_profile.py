@@ -1,4 +1,4 @@
-"""Reading a profile: layers of settings, and every mistake as one line that names file, run, key and the nearest key."""
+"""Reading a profile: layers of settings, and every mistake as one line with file, run, key and the nearest key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def test_layers_merge_from_the_objective_to_the_run(tmp_path: Path) -> None:
         "network": {"width": 16}, "contrast": {"start": 0.5},
         "runs": {"ours": {"dataset": "nh-haze", "network": {"blocks": 2}},
                  "star": {"dataset": "sots-indoor", "contrast": {"rate": "1:0"}, "rows": []},
-                 "none": {"dataset": "nh-haze", "contrast": None}}}}, {"dehazing": {"steps": 7, "schedule": {"warmup": 0.1}}})
+                 "none": {"dataset": "nh-haze", "contrast": None}}}},
+        {"dehazing": {"steps": 7, "schedule": {"warmup": 0.1}}})
     runs = read_profile("p", root).runs
     ours, star, none = (runs[name] for name in ("ours", "star", "none"))
     assert isinstance(ours, DehazingRun) and isinstance(star, DehazingRun) and isinstance(none, DehazingRun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,12 +11,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from reprolib import models
-from reprolib.training.translation import cut, cyclegan, distance, gcgan
 from reprolib.training.translation.gan import ImagePool
+from reprolib.training.translation.method import build_method
 
 RATE = 1e-3
 SIZE = (32, 40)
-METHODS: dict[str, Any] = {"cut": cut, "cyclegan": cyclegan, "gcgan": gcgan, "distance": distance}
 
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "cut": ("cut", {}, {"patches": 16}),
@@ -55,18 +55,16 @@ def batch(step: int, size: int = 2) -> tuple[Tensor, Tensor, torch.Generator]:
 def build(case: str, precision: Any = "32-true", **options: Any) -> tuple[Any, Any]:
     name, network_options, method_options = CASES[case]
     system = models.get(name)
-    assert system.method is not None
     torch.manual_seed(0)
     network = system.build(width=4, blocks=2, **network_options)
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
-    options = {**system.options, **method_options, **options}
-    return network, METHODS[system.method].Method(network, fabric, RATE, **options)
+    objective: Any = replace(system.objective, **{**method_options, **options})  # type: ignore[type-var]
+    return network, build_method(network, fabric, RATE, objective)
 
 
 def prepared(case: str, **options: Any) -> tuple[Any, Any]:
     network, method = build(case, **options)
-    if hasattr(method, "prepare"):
-        method.prepare(Batches())
+    method.prepare(Batches())
     return network, method
 
 

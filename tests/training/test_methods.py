@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from itertools import combinations
-from typing import Any
 
 import pytest
 import torch
@@ -28,11 +27,9 @@ from torch.nn import functional as F
 
 from reprolib.contrast.patchnce import project, sample_positions
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Experiment, Optimiser
-from reprolib.models.translation.cut import CUT
+from reprolib.models.translation.cut import CUT, CUTObjective
 from reprolib.training.translation import cut
-from reprolib.training.translation.gan import ImagePool, frozen, judge, least_squares
-from reprolib.training.translation.task import TranslationTask
+from reprolib.training.translation.gan import ImagePool, discriminator_loss, frozen, least_squares
 
 # Every method
 
@@ -84,8 +81,7 @@ def test_every_weight_is_trained(case: str) -> None:
 @pytest.mark.parametrize("case", ["cut", "cut-both", "fastcut", "cyclegan", "gcgan", "distancegan"])
 def test_bf16_autocast_stays_near(case: str) -> None:
     (_, full), (network, half) = prepared(case), build(case, precision="bf16-mixed")
-    if hasattr(half, "prepare"):
-        half.prepare(Batches())
+    half.prepare(Batches())
     wanted, found = run(full, range(1))[0], run(half, range(1))[0]
     assert found.keys() == wanted.keys()
     for name, term in found.items():
@@ -124,7 +120,7 @@ def test_cut_runs_the_encoder_no_more_than_needed() -> None:
 def test_cut_at_the_full_depth_with_one_picture_and_the_last_tap_only() -> None:
     torch.manual_seed(0)
     network = CUT(4, 5, taps=[16])
-    method = cut.Method(network, Fabric(accelerator="cpu", devices=1), RATE, patches=16)
+    method = cut.CUTMethod(network, Fabric(accelerator="cpu", devices=1), RATE, CUTObjective(patches=16))
     terms = method.step(*batch(0, size=1))
     assert len(network.heads) == 1 and torch.isfinite(terms["loss"])
 
@@ -138,14 +134,14 @@ def test_fastcut_is_the_published_setting() -> None:
 
 def test_external_keys_come_from_moving_averages() -> None:
     network, method = build("cut-external")
-    first = {name: p.clone() for name, p in method.teacher.named_parameters()}
-    assert not any(p.requires_grad for p in method.teacher.parameters())
-    assert list(method.extras) == ["teacher", "bank_x", "bank_y"]
+    first = {name: p.clone() for name, p in method.momentum_encoder.named_parameters()}
+    assert not any(p.requires_grad for p in method.momentum_encoder.parameters())
+    assert list(method.extras) == ["momentum_encoder", "bank_x", "bank_y"]
     terms = method.step(*batch(0))
     assert terms["nce_x"] == 0 and terms["nce_y"] == 0  # nothing to be told from yet
     live = {**{f"encoder.{k}": p for k, p in network.generator.named_parameters()},
             **{f"heads.{k}": p for k, p in network.heads.named_parameters()}}
-    for name, p in method.teacher.named_parameters():
+    for name, p in method.momentum_encoder.named_parameters():
         torch.testing.assert_close(p, 0.999 * first[name] + 0.001 * live[name], rtol=1e-5, atol=1e-9)
     assert not any(name.startswith("encoder.model.14") for name in first)
     assert method.banks["x"][0].shape == (32, 256)  # 16 patches of each of 2 pictures
@@ -157,19 +153,20 @@ def test_external_keys_come_from_moving_averages() -> None:
 
 
 def test_external_loss_stated_anew() -> None:
-    """The second step: keys by the teacher as it was, negatives from the first step's pictures only."""
+    """The second step: keys by the averages as they were, negatives from the first step's pictures only."""
     network, method = build("cut-external", lambda_y=0.0)
     assert list(method.banks) == ["x"]
     method.step(*batch(0))
-    before, teacher, bank = copy.deepcopy(network), copy.deepcopy(method.teacher), copy.deepcopy(method.banks["x"])
+    before, bank = copy.deepcopy(network), copy.deepcopy(method.banks["x"])
+    averages = copy.deepcopy(method.momentum_encoder)
     a, b, generator = batch(1)
     same = torch.Generator()
     same.set_state(generator.get_state())
     terms = method.step(a, b, generator)
     queries = before.generator.encode(before.generator(a), before.taps)
-    keys = teacher.encoder.encode(a, before.taps)
+    keys = averages.encoder.encode(a, before.taps)
     positions = sample_positions(keys, 16, same)
-    q, k = project(queries, before.heads, positions), project(keys, teacher.heads, positions)
+    q, k = project(queries, before.heads, positions), project(keys, averages.heads, positions)
     wanted = []
     for layer in range(len(k)):
         logits = torch.cat(((q[layer] * k[layer]).sum(2, keepdim=True), q[layer] @ bank[layer].T), 2).flatten(0, 1)
@@ -180,24 +177,14 @@ def test_external_loss_stated_anew() -> None:
 
 
 def test_wrong_settings_of_cut_are_said() -> None:
-    for options, message in (({"lambda_x": 0.0, "lambda_y": 0.0}, "nothing to contrast"),
-                             ({"lambda_x": -1.0}, "nothing to contrast"),
-                             ({"negatives": "externl"}, "did you mean 'external'")):
-        with pytest.raises(UserError, match=message):
-            build("cut", **options)
+    with pytest.raises(UserError, match="nothing to contrast"):
+        build("cut", lambda_x=0.0, lambda_y=0.0)
     _, method = build("cut", patches=256)
     with pytest.raises(UserError, match="256 patches asked of a layer with 10x8 positions: ask for at most 80"):
         method.step(*batch(0))
 
 
 # GcGAN and DistanceGAN
-
-
-def test_wrong_choices_are_said() -> None:
-    with pytest.raises(UserError, match="did you mean 'rot90'"):
-        build("gcgan", transform="rot9")
-    with pytest.raises(UserError, match="did you mean 'pictures'"):
-        build("distancegan", pairs="picture")
 
 
 def test_distance_needs_two_pictures() -> None:
@@ -249,7 +236,7 @@ def test_least_squares_and_halves_of_the_discriminator() -> None:
     assert least_squares(logits, 1.0).item() == 0.625 and least_squares(logits, 0.0).item() == 2.125
     x = torch.rand(2, 3, 4, 4, requires_grad=True)
     network = nn.Conv2d(3, 1, 1)
-    loss = judge(Fabric(accelerator="cpu", devices=1), network, torch.rand(1, 3, 4, 4), x)
+    loss = discriminator_loss(Fabric(accelerator="cpu", devices=1), network, torch.rand(1, 3, 4, 4), x)
     loss.backward()
     assert x.grad is None and network.weight.grad is not None
 
@@ -281,13 +268,3 @@ def test_pool_never_changes_what_it_holds() -> None:
     pool.exchange(image, torch.Generator())
     image.add_(1)
     assert not pool.images[0].any()
-
-
-def test_an_optimiser_that_would_be_ignored_is_refused() -> None:
-    def task(**optimiser: Any) -> TranslationTask:
-        e = Experiment("e", "p", "cut", "d", network={"width": 4, "blocks": 2}, optimiser=Optimiser(**optimiser))
-        return TranslationTask(e, Fabric(accelerator="cpu", devices=1), ())  # type: ignore[arg-type]
-
-    assert task().optimisers and task(betas=(0.5, 0.999)).optimisers
-    with pytest.raises(UserError, match="the optimisers of 'cut' are its method's own"):
-        task(kind="sgd")

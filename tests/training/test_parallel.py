@@ -21,7 +21,7 @@ from reprolib.data.paired import open_split
 from reprolib.data.paired_batches import CropBatches
 from reprolib.data.unpaired import open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
-from reprolib.runs.experiment import find
+from reprolib.runs.profile import find
 from reprolib.training.run import train
 
 SAME = ("cr-batch", "cr-image", "cr-own", "transmission", "cut-bank", "cut-minibatch", "cyclegan", "distancegan",
@@ -58,7 +58,9 @@ def torchrun(project: Path, cwd: Path, *words: object) -> subprocess.Popen[str]:
 
 
 def curve(out: Path, name: str) -> list[dict[str, float]]:
-    with (out / "checkpoints" / "test" / name / "log.csv").open() as stream:
+    (path,) = out.glob(f"runs/test/{name}-????????/checkpoint/log.csv") if not (
+        out / "checkpoints").is_dir() else out.glob(f"checkpoints/test/*/{name}/log.csv")
+    with path.open() as stream:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
 
 
@@ -107,18 +109,24 @@ def test_begun_in_two_processes_goes_on_in_one(runs: tuple[Path, Path]) -> None:
 
 
 PROFILE = """
-experiments:
-  tiny: {system: aecrnet, dataset: haze-homogeneous, network: {width: 8}, steps: 14, batch: 4, crop: 16, save_every: 1}
+systems:
+  aecrnet:
+    network: {width: 8}
+    contrast: null
+    runs: {tiny: {dataset: haze-homogeneous, steps: 14, batch: 4, crop: 16, save_every: 1}}
 """
 
 
 def test_command_line_and_a_killed_process(project: Path, data: Path, tmp_path: Path,
                                            monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that is left does not wait for ever, and what both had saved goes on in one."""
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / "profiles" / "test.yaml").write_text(PROFILE)
-    pairs, state = data / "haze-homogeneous", tmp_path / "runs" / "test" / "tiny.pt"
-    running = torchrun(project, tmp_path, "-m", "reprolib", "train", "tiny", "--profile", "test", "--root", pairs,
+    for place in (tmp_path, tmp_path / "whole"):
+        (place / "profiles" / "test").mkdir(parents=True)
+        (place / "profiles" / "test" / "params.yaml").write_text(PROFILE)
+        (place / "data").mkdir()
+        (place / "data" / "haze-homogeneous").symlink_to(data / "haze-homogeneous")
+    state = tmp_path / "runs" / "test" / "tiny" / "state.pt"
+    running = torchrun(project, tmp_path, "-m", "reprolib", "train", "tiny", "--profile", "test",
                        "--accelerator", "cpu")
     while running.poll() is None and not state.exists():
         time.sleep(0.002)
@@ -128,8 +136,9 @@ def test_command_line_and_a_killed_process(project: Path, data: Path, tmp_path: 
     assert running.returncode != 0 and state.exists(), said
     monkeypatch.chdir(tmp_path)
     tiny = find("test", "tiny")
-    train(tiny, resume=True, data_root=pairs, accelerator="cpu")
-    train(tiny, data_root=pairs, root=tmp_path / "whole", accelerator="cpu")
+    train(tiny, resume=True, accelerator="cpu")
+    monkeypatch.chdir(tmp_path / "whole")
+    train(tiny, accelerator="cpu")
     assert_same_curve(tmp_path / "whole", "tiny", tmp_path, "tiny")
 
 

@@ -16,9 +16,10 @@ from reprolib.data.unpaired import Domains, ImageFolder, open_domains
 from reprolib.errors import UserError
 from reprolib.metrics.pixacc import pixacc
 from reprolib.metrics.segmentation import confusion_of, load_segmenter
+from reprolib.runs.places import Places
 from reprolib.training import segmentation
-from reprolib.training.loop import learning_rate_factor
-from reprolib.training.segmentation import LabelledBatches, nll, segmenter_experiment, train_segmenter
+from reprolib.training.optimisation import learning_rate_factor
+from reprolib.training.segmentation import LabelledBatches, nll, segmenter_run, train_segmenter
 
 
 def test_loss_leaves_void_out() -> None:
@@ -51,7 +52,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-SETTINGS = {"network": {"width": 2, "size": (32, 32)}, "crop": 24, "batch": 4, "steps": 80, "learning_rate": 0.05,
+SETTINGS = {"network": {"width": 2, "size": [32, 32]}, "crop": 24, "batch": 4, "steps": 80, "learning_rate": 0.05,
             "validate_every": 80, "save_every": 80}
 
 
@@ -70,24 +71,24 @@ def test_batches_are_crops_of_matching_pixels(dataset: Path) -> None:
     assert torch.equal(batches[1][0], seen[1]) and not torch.equal(seen[0], seen[1])
 
 
-def test_trains_and_is_loaded_as_a_judge(dataset: Path, tmp_path: Path) -> None:
-    at = train_segmenter("cityscapes", "test", SETTINGS, root=tmp_path, data_root=dataset, accelerator="cpu")
-    folder = tmp_path / "checkpoints" / "test" / "segmenter-cityscapes"
-    assert at.step == 80 and not list((tmp_path / "runs").rglob("*.pt"))
-    judge = load_segmenter(folder / "last.safetensors")
-    assert judge.size == (32, 32)
+def test_trains_and_is_loaded(dataset: Path, tmp_path: Path) -> None:
+    run = segmenter_run("cityscapes", "test", SETTINGS)
+    trained = train_segmenter(run, root=tmp_path, data_root=dataset, accelerator="cpu")
+    assert trained.steps == 80 and trained.fresh and trained.folder == Places(run, tmp_path).checkpoint
+    assert not train_segmenter(run, root=tmp_path, data_root=dataset, accelerator="cpu").fresh, "once is enough"
+    segmenter = load_segmenter(trained.folder / "last.safetensors")
+    assert segmenter.size == (32, 32)
     domains = open_domains("cityscapes", "test", root=dataset)
     after, before = (pixacc(confusion_of(network, list(domains.b), list(domains.a)))
-                     for network in (judge, type(judge)(width=2, size=(32, 32))))
+                     for network in (segmenter, type(segmenter)(width=2, size=(32, 32))))
     assert after > max(60, before)
 
 
 def test_stopped_and_resumed_is_bit_identical(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights, moments and running statistics of the norms come back; the loop's own tests kill it for real."""
-    settings = {**SETTINGS, "steps": 12, "save_every": 5}
+    run = segmenter_run("cityscapes", "test", {**SETTINGS, "steps": 12, "save_every": 5})
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    options = {"resume": True, "data_root": dataset, "accelerator": "cpu"}
-    train_segmenter("cityscapes", "test", settings, root=whole, **options)
+    train_segmenter(run, root=whole, data_root=dataset, accelerator="cpu")
 
     step = segmentation.SegmentationTask.step
 
@@ -98,22 +99,21 @@ def test_stopped_and_resumed_is_bit_identical(dataset: Path, tmp_path: Path, mon
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(segmentation.SegmentationTask, "step", stopped)
-        train_segmenter("cityscapes", "test", settings, root=broken, **options)
-    assert (broken / "runs" / "test" / "segmenter-cityscapes.pt").is_file()
-    resumed = train_segmenter("cityscapes", "test", settings, root=broken, **options)
-    assert resumed.step == 12
-    a, b = (load_file(f / "checkpoints" / "test" / "segmenter-cityscapes" / "last.safetensors")
-            for f in (whole, broken))
+        train_segmenter(run, root=broken, data_root=dataset, accelerator="cpu")
+    assert Places(run, broken).state.is_file()
+    resumed = train_segmenter(run, root=broken, data_root=dataset, accelerator="cpu")
+    assert resumed.steps == 12
+    a, b = (load_file(Places(run, root).weights) for root in (whole, broken))
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_published_recipe() -> None:
-    experiment = segmenter_experiment("cityscapes", "paper", {})
-    assert (experiment.batch, experiment.learning_rate, experiment.steps) == (32, 0.01, 23_000)
-    assert experiment.optimiser.momentum == 0.9 and experiment.optimiser.weight_decay == 1e-4
+    run = segmenter_run("cityscapes", "paper", {})
+    assert (run.batch, run.learning_rate, run.steps) == (32, 0.01, 23_000)
+    assert run.optimiser.momentum == 0.9 and run.optimiser.weight_decay == 1e-4
     steps_per_epoch = 92
     for epoch, factor in ((0, 1), (99, 1), (100, 0.1), (199, 0.1), (200, 0.01), (249, 0.01)):
-        assert learning_rate_factor(experiment.schedule, epoch * steps_per_epoch, 23_000) == pytest.approx(factor)
+        assert learning_rate_factor(run.schedule, epoch * steps_per_epoch, 23_000) == pytest.approx(factor)
 
 
 def test_starts_from_imagenet_weights(dataset: Path, tmp_path: Path) -> None:
@@ -122,17 +122,16 @@ def test_starts_from_imagenet_weights(dataset: Path, tmp_path: Path) -> None:
     released = {f"layer{name}": torch.full_like(t, 0.5) if t.is_floating_point() else t
                 for name, t in network.base.state_dict().items()}
     torch.save({**released, "fc.weight": torch.zeros(1000, 64, 1, 1), "fc.bias": torch.zeros(1000)}, tmp_path / "w.pth")
-    settings = {**SETTINGS, "steps": 1, "learning_rate": 0.0}
-    train_segmenter("cityscapes", "test", settings, root=tmp_path, data_root=dataset, imagenet=tmp_path / "w.pth",
-                    accelerator="cpu")
-    kept = load_file(tmp_path / "checkpoints" / "test" / "segmenter-cityscapes" / "last.safetensors")
-    assert all(torch.equal(t, torch.full_like(t, 0.5)) for name, t in kept.items()
+    run = segmenter_run("cityscapes", "test", {**SETTINGS, "steps": 1, "learning_rate": 1e-9})
+    train_segmenter(run, root=tmp_path, data_root=dataset, imagenet=tmp_path / "w.pth", accelerator="cpu")
+    kept = load_file(Places(run, tmp_path).weights)
+    assert all(torch.allclose(t, torch.full_like(t, 0.5), atol=1e-6) for name, t in kept.items()
                if name.startswith("base.") and name.endswith("weight"))
 
 
 def test_bad_settings(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="setting of the segmenter in profile 'mini': 'step'.*did you mean 'steps'"):
-        segmenter_experiment("cityscapes", "mini", {"step": 3})
+        segmenter_run("cityscapes", "mini", {"step": 3})
     domains = open_domains("cityscapes", "train", root=dataset)
     for crop, batch, message in ((20, 2, "multiple of 8"), (64, 2, "a crop of 64"), (24, 7, "a batch of 7 from 6")):
         with pytest.raises(UserError, match=message):

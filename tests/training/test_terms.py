@@ -12,10 +12,13 @@ from reprolib import models
 from reprolib.contrast.features import VGGFeatures
 from reprolib.data.paired import Pair
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Contrast, Experiment, Optimiser, Schedule
 from reprolib.models.dehazing.kddn import build
-from reprolib.training import dehazing, terms
-from reprolib.training.terms import Attempt, Transmission, build_terms, cut_patches, imitation
+from reprolib.models.objective import Contrast, DehazingObjective
+from reprolib.runs.run import DehazingRun, Optimiser
+from reprolib.training.dehazing import task as dehazing
+from reprolib.training.dehazing import terms
+from reprolib.training.dehazing.terms import Restoration, Transmission, build_terms, cut_patches, imitation
+from reprolib.training.optimisation import build_optimiser
 
 SMALL = {
     "aecrnet": {"width": 8, "blocks": 1}, "aodnet": {}, "dehazenet": {}, "fdu": {"width": 4, "blocks": 1},
@@ -37,15 +40,15 @@ class Known(nn.Module):
         return self.scale * x
 
 
-def attempt(network: nn.Module | None = None, size: int = 16, **options: bool) -> Attempt:
+def restoration(network: nn.Module | None = None, size: int = 16, **options: bool) -> Restoration:
     hazy, clear = torch.rand(2, 2, 3, size, size)
-    return Attempt(network or Known(), hazy, clear, torch.Generator().manual_seed(1), **options)
+    return Restoration(network or Known(), hazy, clear, torch.Generator().manual_seed(1), **options)
 
 
-def experiment(**settings: object) -> Experiment:
+def a_run(**settings: object) -> DehazingRun:
     common = {"name": "t", "profile": "test", "dataset": "haze-homogeneous", "steps": 6, "batch": 2, "crop": 32,
               "learning_rate": 1e-3}
-    return Experiment(**{**common, **settings})  # type: ignore[arg-type]
+    return DehazingRun(**{**common, **settings})  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def random_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
 def task(**settings: object) -> tuple[dehazing.DehazingTask, Fabric]:
     fabric = Fabric(accelerator="cpu", devices=1)
     picture = np.zeros((32, 32, 3), np.uint8)
-    return dehazing.DehazingTask(experiment(**settings), fabric, [Pair("1", picture, picture)]), fabric  # type: ignore[arg-type]
+    return dehazing.DehazingTask(a_run(**settings), fabric, [Pair("1", picture, picture)]), fabric  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("name", "by_hand"), [
@@ -66,17 +69,17 @@ def task(**settings: object) -> tuple[dehazing.DehazingTask, Fabric]:
     ("smooth_l1", lambda d: torch.where(d.abs() < 1, d * d / 2, d.abs() - 0.5).mean()),
 ])
 def test_pixel_terms(name: str, by_hand) -> None:  # type: ignore[no-untyped-def]
-    found = build_terms(experiment(system="aodnet", loss={name: 1.0}))[name]
-    a = attempt()
+    found = build_terms(a_run(system="aodnet", loss={name: 1.0}))[name]
+    a = restoration()
     a.clear_B3HW = 3 * a.clear_B3HW  # differences on both sides of smooth L1's bend
     torch.testing.assert_close(found(a), by_hand(0.5 * a.hazy_B3HW - a.clear_B3HW))
 
 
 def test_the_network_runs_once_however_many_terms_ask_and_never_unasked() -> None:
     network = Known()
-    a = attempt(network)
+    a = restoration(network)
     assert network.calls == 0
-    for term in build_terms(experiment(system="aodnet", loss={"l1": 1.0, "mse": 1.0})).values():
+    for term in build_terms(a_run(system="aodnet", loss={"l1": 1.0, "mse": 1.0})).values():
         term(a)
     assert network.calls == 1
 
@@ -88,8 +91,8 @@ def test_the_network_runs_once_however_many_terms_ask_and_never_unasked() -> Non
 ])
 def test_features_of_vgg_restated(name: str, layers: list[tuple[int, int]], system: str) -> None:
     """`layers`: block, and index of its ReLU among torchvision's `features`."""
-    term = build_terms(experiment(system=system, loss={name: 1.0}))[name]
-    a = attempt(size=16)
+    term = build_terms(a_run(system=system, loss={name: 1.0}))[name]
+    a = restoration(size=16)
 
     def features(x: Tensor) -> list[Tensor]:
         vgg, found = term.extractor, []
@@ -129,7 +132,7 @@ def test_transmission_is_the_error_on_synthetic_haze() -> None:
             return 1 - x.mean((1, 2, 3), keepdim=True)
 
     seen: list[Tensor] = []
-    a = attempt(Reader(), size=40)
+    a = restoration(Reader(), size=40)
     a.clear_B3HW = torch.zeros(2, 3, 40, 40)
     assert Transmission()(a).item() < 1e-12
     t = 1 - seen[0][:, 0, 0, 0]
@@ -198,14 +201,17 @@ def test_every_trained_system_takes_a_step_of_its_recipe(name: str, random_vgg: 
     if not system.trained:
         assert not system.recipe
         return
-    nested = {"optimiser": Optimiser, "schedule": Schedule, "contrast": Contrast}
-    settings = {key: nested[key](**value) if key in nested else value for key, value in system.recipe.items()}
-    t, fabric = task(system=name, network=SMALL[name], **{**settings, "steps": 1})
+    objective = system.objective or DehazingObjective()
+    assert isinstance(objective, DehazingObjective)
+    published = DehazingRun.of({**a_run(system=name).settings, "loss": dict(objective.loss), **system.recipe})
+    settings = {key: getattr(published, key) for key in system.recipe}
+    t, fabric = task(system=name, network=SMALL[name], **{"loss": published.loss, **settings, "steps": 1},
+                     contrast=objective.contrast)
     before = [p.clone() for p in t.network.parameters()]
     step = 0 if t.distillation is None else 1  # past the teacher's share
     logged = t.step(fabric, (torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)), step, torch.Generator())
-    assert {*t.experiment.loss, "loss"} == {key for key in logged if not key.startswith("cr")}
-    assert ("cr" in logged) == ("contrast" in settings)
+    assert {*t.run.loss, "loss"} == {key for key in logged if not key.startswith("cr")}
+    assert ("cr" in logged) == (objective.contrast is not None)
     assert logged["loss"].isfinite()
     assert any(not torch.equal(p, q) for p, q in zip(before, t.network.parameters(), strict=True))
 
@@ -248,27 +254,25 @@ def test_the_contrastive_term_joins_any_system(name: str, monkeypatch: pytest.Mo
 ])
 def test_wrong_losses_are_told(settings: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        build_terms(experiment(**{"system": "aodnet", **settings}))
+        build_terms(a_run(**{"system": "aodnet", **settings}))
 
 
 def test_a_crop_that_the_network_cannot_take_is_padded_and_cut_back() -> None:
     """40 pixels for MSBDN, which takes multiples of 16: as whole pictures are restored."""
     network = models.get("msbdn").build(**SMALL["msbdn"])
     hazy, clear = torch.rand(2, 2, 3, 40, 40)
-    a = Attempt(network, hazy, clear, torch.Generator(), multiple=16)
+    a = Restoration(network, hazy, clear, torch.Generator(), multiple=16)
     wanted = network(torch.nn.functional.pad(hazy, (0, 8, 0, 8), mode="reflect"))[..., :40, :40]
     torch.testing.assert_close(a.restored_B3HW, wanted)
 
 
 def test_optimisers() -> None:
     parameters = [nn.Parameter(torch.zeros(1))]
-    settings = Optimiser("sgd", momentum=0.8, weight_decay=0.1)
-    sgd = dehazing.build_optimiser(experiment(system="aodnet", optimiser=settings), parameters)
+    sgd = build_optimiser(Optimiser(kind="sgd", momentum=0.8, weight_decay=0.1), 1e-3, parameters)
     assert isinstance(sgd, torch.optim.SGD)
     assert (sgd.defaults["lr"], sgd.defaults["momentum"], sgd.defaults["weight_decay"]) == (1e-3, 0.8, 0.1)
-    adam = dehazing.build_optimiser(experiment(system="aodnet", optimiser=Optimiser(betas=(0.5, 0.9))), parameters)
-    assert isinstance(adam, torch.optim.Adam) and adam.defaults["betas"] == (0.5, 0.9)
-    with pytest.raises(UserError, match="unknown optimiser 'adamw'"):
-        dehazing.build_optimiser(experiment(system="aodnet", optimiser=Optimiser("adamw")), parameters)
+    for kind, made in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
+        adam = build_optimiser(Optimiser(kind=kind, betas=(0.5, 0.9)), 1e-3, parameters)  # type: ignore[arg-type]
+        assert isinstance(adam, made) and adam.defaults["betas"] == (0.5, 0.9)
 
 

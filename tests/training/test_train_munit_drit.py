@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.errors import UserError
-from reprolib.models.translation.drit import DRIT
-from reprolib.models.translation.munit import MUNIT
+from reprolib.models.translation.drit import DRIT, DRITObjective
+from reprolib.models.translation.munit import MUNIT, MUNITObjective
 from reprolib.training.translation import drit, munit
 
 RATE = 1e-3
@@ -31,9 +31,9 @@ def build(kind: str, precision: Any = "32-true") -> tuple[nn.Module, Any]:
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     if kind == "munit":
         network: Any = MUNIT(4)
-        return network, munit.Method(network, fabric, RATE)
+        return network, munit.MUNITMethod(network, fabric, RATE, MUNITObjective())
     network = DRIT(kind, width=4, content_depth=1)
-    return network, drit.Method(network, fabric, RATE)
+    return network, drit.DRITMethod(network, fabric, RATE, DRITObjective())
 
 
 def run(method: Any, steps: range) -> list[dict[str, Tensor]]:
@@ -182,7 +182,7 @@ def test_drit_losses_stated_anew(kind: str) -> None:
     for p in network.translator.parameters():
         if p.ndim == 4:  # larger than at the start, where styles hardly show and mode seeking hides the other terms
             p.data.mul_(10)
-    method.progress.step = 2
+    method.cycle.step = 2
     order = held(method)
     given: list[dict[str, Tensor]] = []
     method.optimisers["generator"].step = lambda: (order.append("generator"), given.append(gradients(network)))

@@ -1,7 +1,12 @@
 """AOD-Net: All-in-One Dehazing Network (Li et al., ICCV 2017).
 
-The recipe is the paper's. Two things of it are not: it starts from Gaussian weights, here PyTorch's default, and it
-trains on pictures made from NYU2's depth, here on the experiment's dataset.
+The recipe is the paper's. Three things of it are not:
+
+* the loss. What the authors trained with is not published; the one layer that is, in a template for testing, is Caffe's
+  `EuclideanLoss`, half the *sum* of a picture's squares, 460,800 times the mean at 640x480. Here it is the mean. With
+  gradients clipped to a norm of 0.1, the sum's always are, the mean's until they fall below;
+* the start. The paper has Gaussian weights of unknown spread (0.02 in a PyTorch port), here it is PyTorch's default;
+* the pictures. The paper makes its own from NYU2's depth, 640x480; here they are the run's dataset.
 """
 
 from __future__ import annotations

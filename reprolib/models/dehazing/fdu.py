@@ -2,8 +2,12 @@
 
 The authors published no code, so this is a THIRD-PARTY layout: the baseline of the gUNet study (Song et al., arXiv
 2022), key names included, in which the feature dehazing unit is a channel-wise affine map. Numbers of this network are
-not the authors' own. That layout works on [-1, 1]; here the change from and to [0, 1] is inside. How it was trained is
-not told either: there is no recipe, a profile's common settings apply.
+not the authors' own. That layout works on [-1, 1]; here the change from and to [0, 1] is inside. It pads pictures to
+multiples of 16, of which the network itself needs 4.
+
+How Dong and Pan trained is not told. The recipe is that of gUNet's baselines: 1,000 "epochs" of 16,384 pictures. A
+tenth of its crops touch the border, and its rate changes once an epoch; here crops lie anywhere, and every step has a
+rate of its own.
 """
 
 from __future__ import annotations
@@ -85,6 +89,12 @@ SYSTEM = System(
     source="Dong and Pan, Physics-based Feature Dehazing Networks, ECCV 2020; third-party layout (gUNet's baseline), "
     "the authors published no code",
     verified_params=11_268_611,  # third-party layout
-    multiple=4,
+    multiple=16,
     count_note="Table 1 prints no count; 11,268,611 is that of the third-party layout",
+    recipe={  # the third party's; L1 of pictures in [-1, 1] is twice that in [0, 1]
+        "loss": {"l1": 2.0},
+        "optimiser": {"kind": "adamw", "betas": [0.9, 0.999], "weight_decay": 0.01},
+        "learning_rate": 8e-4, "schedule": {"kind": "cosine", "warmup": 0.05, "end": 0.01},
+        "steps": 256_000, "batch": 64, "crop": 256, "augment": True,
+    },
 )

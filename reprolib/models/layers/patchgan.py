@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from reprolib.models.layers.normalisation import InstanceNorm2d
 from reprolib.models.layers.resample import BlurDown
 from reprolib.models.layers.style import require_size
 
@@ -35,7 +36,7 @@ class PatchGAN(nn.Module):
         for out in (width, 2 * width, 4 * width, 8 * width):
             halve = out < 8 * width
             layers.append(nn.Conv2d(channels, out, 4, stride=2 if halve and not antialias else 1, padding=1))
-            layers += [nn.InstanceNorm2d(out, affine=affine)] if channels != 3 else []
+            layers += [InstanceNorm2d(out, affine=affine)] if channels != 3 else []
             layers.append(nn.LeakyReLU(0.2, inplace=True))
             layers += [BlurDown(out)] if halve and antialias else []
             channels = out

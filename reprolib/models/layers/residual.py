@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from reprolib.models.layers.normalisation import InstanceNorm2d
+
 
 class ConvBlock(nn.Module):
     """Convolution over reflected borders, then a normalisation and an activation, if given.
@@ -29,8 +31,8 @@ class ResBlock(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.model = nn.Sequential(
-            ConvBlock(channels, channels, 3, padding=1, norm=nn.InstanceNorm2d(channels), activation=nn.ReLU()),
-            ConvBlock(channels, channels, 3, padding=1, norm=nn.InstanceNorm2d(channels)),
+            ConvBlock(channels, channels, 3, padding=1, norm=InstanceNorm2d(channels), activation=nn.ReLU()),
+            ConvBlock(channels, channels, 3, padding=1, norm=InstanceNorm2d(channels)),
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:

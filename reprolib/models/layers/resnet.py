@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 
 from reprolib.errors import UserError
+from reprolib.models.layers.normalisation import InstanceNorm2d
 from reprolib.models.layers.resample import BlurDown, BlurUp
 
 MULTIPLE, SMALLEST = 4, 8
@@ -21,8 +22,8 @@ class ResidualBlock(nn.Module):
         super().__init__()
         c = channels
         self.conv_block = nn.Sequential(
-            pad(1), nn.Conv2d(c, c, 3), nn.InstanceNorm2d(c, affine=affine), nn.ReLU(),
-            pad(1), nn.Conv2d(c, c, 3), nn.InstanceNorm2d(c, affine=affine),
+            pad(1), nn.Conv2d(c, c, 3), InstanceNorm2d(c, affine=affine), nn.ReLU(),
+            pad(1), nn.Conv2d(c, c, 3), InstanceNorm2d(c, affine=affine),
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class ResNetGenerator(nn.Module):
         w, pad = width, nn.ReflectionPad2d if reflect else nn.ZeroPad2d
 
         def activated(layer: nn.Module, channels: int) -> list[nn.Module]:
-            return [layer, nn.InstanceNorm2d(channels, affine=affine), nn.ReLU()]
+            return [layer, InstanceNorm2d(channels, affine=affine), nn.ReLU()]
 
         def down(channels: int) -> list[nn.Module]:
             conv = nn.Conv2d(channels, 2 * channels, 3, stride=1 if antialias else 2, padding=1)

@@ -69,6 +69,8 @@ class CUTObjective(TranslationObjective):
     """Translate mirrored sources with p = 0.5, and compare features mirrored back (FastCUT)."""
     patches: Annotated[int, Field(ge=1)] = 256
     """Positions in each layer."""
+    allow_fewer: bool = False
+    """Take all positions of a layer that has fewer, as the released code does without a word; otherwise refuse."""
     tau: Annotated[float, Field(gt=0)] = 0.07
     """Temperature."""
     negatives: Literal["internal", "minibatch", "external", "both"] = "internal"
@@ -91,6 +93,7 @@ SYSTEM = System(
     inference=("generator",),
     kept=("heads",),
     recipe={  # 200 + 200 epochs of horse2zebra's 1,334; Cityscapes has 2,975 an epoch, cat to dog 5,153
+        "objective": {"allow_fewer": True}, "rounding": "down",
         "steps": 533_600, "batch": 1, "load": 286, "crop": 256, "augment_until_decay": True, "learning_rate": 2e-4,
         "schedule": {"kind": "linear", "start": 0.5},
     },

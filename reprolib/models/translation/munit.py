@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.models.layers.multiscale import MultiScaleDiscriminator
-from reprolib.models.layers.normalisation import LayerNorm, adain
+from reprolib.models.layers.normalisation import InstanceNorm2d, LayerNorm, adain
 from reprolib.models.layers.residual import ConvBlock, ResBlock
 from reprolib.models.layers.style import SMALLEST, STYLE, StyleEncoder, picture_styles, require_size
 from reprolib.models.objective import TranslationObjective
@@ -71,9 +71,9 @@ class ContentEncoder(nn.Module):
         super().__init__()
         w = width
         self.model = nn.Sequential(
-            ConvBlock(3, w, 7, padding=3, norm=nn.InstanceNorm2d(w), activation=nn.ReLU()),
-            ConvBlock(w, 2 * w, 4, 2, 1, norm=nn.InstanceNorm2d(2 * w), activation=nn.ReLU()),
-            ConvBlock(2 * w, 4 * w, 4, 2, 1, norm=nn.InstanceNorm2d(4 * w), activation=nn.ReLU()),
+            ConvBlock(3, w, 7, padding=3, norm=InstanceNorm2d(w), activation=nn.ReLU()),
+            ConvBlock(w, 2 * w, 4, 2, 1, norm=InstanceNorm2d(2 * w), activation=nn.ReLU()),
+            ConvBlock(2 * w, 4 * w, 4, 2, 1, norm=InstanceNorm2d(4 * w), activation=nn.ReLU()),
             Residuals(4 * w),
         )
 
@@ -232,7 +232,7 @@ SYSTEM = System(
     objective=MUNITObjective(),
     inference=("gen_a", "gen_b"),
     recipe={  # pictures are resized on their short side, to 256; `load` resizes both, the same for square ones
-        "steps": 1_000_000, "batch": 1, "load": 256, "crop": 256, "learning_rate": 1e-4,
+        "steps": 1_000_000, "batch": 1, "load": 256, "crop": 256, "resample": "bilinear", "learning_rate": 1e-4,
         "schedule": {"kind": "step", "every": 0.1, "factor": 0.5},
     },
 )

@@ -1,1 +1,1 @@
-"""Methods of unpaired translation: one module each, which defines `Method`."""
+"""Training translators: one task, and a file a method (its losses and its order of steps)."""

@@ -10,19 +10,20 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from reprolib.contrast.memory_bank import BANK, MemoryBank
-from reprolib.contrast.patchnce import PATCHES, TAU, PatchNCELoss, project, sample_positions
+from reprolib.contrast.memory_bank import MemoryBank
+from reprolib.contrast.patchnce import PatchNCELoss, project, sample_positions
 from reprolib.errors import UserError
 from reprolib.models.layers.heads import FEATURES
-from reprolib.models.translation.cut import CUT
-from reprolib.training.loop import Stateful
-from reprolib.training.translation.gan import adam, frozen, judge, least_squares
+from reprolib.models.translation.cut import CUT, CUTObjective
+from reprolib.training.optimisation import take_step
+from reprolib.training.translation.gan import adam, discriminator_loss, frozen, least_squares
+from reprolib.training.translation.method import Method
 
 MOMENTUM = 0.999
 """Of the moving averages that make external keys (MoCo)."""
 
 
-class Teacher(nn.Module):
+class MomentumEncoder(nn.Module):
     """Moving averages of encoder and heads, which make the keys where negatives are external."""
 
     def __init__(self, networks: CUT):
@@ -40,7 +41,7 @@ class Teacher(nn.Module):
             mine.lerp_(theirs, 1 - MOMENTUM)
 
 
-class Method:
+class CUTMethod(Method):
     """Discriminator's step, then that of generator and heads on the same fakes (the released code's order).
 
     The loss is L_GAN + lambda_x PatchNCE(G, H, X) + lambda_y PatchNCE(G, H, Y) (slides): (1, 1) in CUT, (10, 0) in
@@ -53,46 +54,35 @@ class Method:
     heads, as in MoCo, so that positives and negatives differ in the picture and not in the age of the weights; both
     terms have a bank of their own, with keys of A and of B; a bank starts empty.
 
-    Args:
-        lambda_x: weight of the contrastive term on A.
-        lambda_y: weight of the one on B, with G(B) instead of G(A): the identity term. 0 leaves it out.
-        average: with an identity term, halve both weights, as the released code does and the slides do not.
-        flip: translate mirrored sources with p = 0.5, and compare features mirrored back (FastCUT).
-        patches: positions in each layer.
-        tau: temperature.
-        negatives: 'internal', 'minibatch', 'external' or 'both', see `contrast.patchnce.patch_nce`.
-        bank: external keys of each layer.
-
     Raises:
         UserError: another kind of negatives, no contrastive term at all; in a step, more patches than a layer has
             positions.
     """
 
-    def __init__(self, networks: CUT, fabric: Fabric, learning_rate: float, *, lambda_x: float = 1.0,
-                 lambda_y: float = 1.0, average: bool = True, flip: bool = False, patches: int = PATCHES,
-                 tau: float = TAU, negatives: str = "internal", bank: int = BANK):
-        if min(lambda_x, lambda_y) < 0 or lambda_x + lambda_y == 0:
-            raise UserError(f"lambda_x {lambda_x} and lambda_y {lambda_y} leave nothing to contrast",
-                            fix="set one above 0 and none below")
+    def __init__(self, networks: CUT, fabric: Fabric, learning_rate: float, objective: CUTObjective):
+        lambda_x, lambda_y = objective.lambda_x, objective.lambda_y
+        if lambda_x + lambda_y == 0:
+            raise UserError("lambda_x 0 and lambda_y 0 leave nothing to contrast", fix="set one above 0")
         self.networks, self.fabric = networks, fabric
-        halved = 0.5 if average and lambda_x and lambda_y else 1.0
+        halved = 0.5 if objective.average and lambda_x and lambda_y else 1.0
         self.lambda_x, self.lambda_y = halved * lambda_x, halved * lambda_y
-        self.flip, self.patches = flip, patches
-        self.nce = PatchNCELoss(tau, negatives)
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.flip, self.patches, self.allow_fewer = objective.flip, objective.patches, objective.allow_fewer
+        self.nce = PatchNCELoss(objective.tau, objective.negatives)
+        self.optimisers = {
             "generator": adam(learning_rate, networks.generator),
             "heads": adam(learning_rate, networks.heads),
             "discriminator": adam(learning_rate, networks.discriminator),
         }
-        self.extras: dict[str, Stateful] = {}
-        self.teacher: Teacher | None = None
+        self.extras = {}
+        self.momentum_encoder: MomentumEncoder | None = None
         self.banks: dict[str, MemoryBank] = {}
-        if negatives in ("external", "both"):
-            self.teacher = Teacher(networks)
+        if objective.negatives in ("external", "both"):
+            self.momentum_encoder = MomentumEncoder(networks)
             weights = {"x": lambda_x, "y": lambda_y}
-            self.banks = {name: MemoryBank(len(networks.taps), bank, FEATURES, fabric.device)
+            self.banks = {name: MemoryBank(len(networks.taps), objective.bank, FEATURES, fabric.device)
                           for name, weight in weights.items() if weight}
-            self.extras = {"teacher": self.teacher, **{f"bank_{name}": b for name, b in self.banks.items()}}
+            banks = {f"bank_{name}": bank for name, bank in self.banks.items()}
+            self.extras = {"momentum_encoder": self.momentum_encoder, **banks}
 
     def step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of all networks; terms are logged before their weights."""
@@ -103,10 +93,10 @@ class Method:
             made, features = n.generator.forward_with_taps(source.flip(3) if flipped else source, n.taps)
         keys = self._key_features(source, None if flipped else features)
 
-        discriminator = judge(self.fabric, n.discriminator, real_b, made[:count])
+        discriminator = discriminator_loss(self.fabric, n.discriminator, real_b, made[:count])
         self.optimisers["discriminator"].zero_grad()
         self.fabric.backward(discriminator)
-        self.optimisers["discriminator"].step()
+        take_step(self.optimisers["discriminator"])
 
         with frozen(n.discriminator), self.fabric.autocast():
             logits = n.discriminator(made[:count])
@@ -121,8 +111,8 @@ class Method:
                     [query[part] for query in queries], [key[part] for key in keys], self.banks.get(name), generator)
                 loss = loss + weight * terms[f"nce_{name}"]
         self._descend(loss)
-        if self.teacher is not None:
-            self.teacher.follow(n)
+        if self.momentum_encoder is not None:
+            self.momentum_encoder.follow(n)
             for name, bank in self.banks.items():
                 bank.enqueue(projected[name])
         terms |= {"discriminator": discriminator}
@@ -130,9 +120,9 @@ class Method:
 
     def _key_features(self, source: Tensor, seen: Sequence[Tensor] | None) -> Sequence[Tensor]:
         """Features of the sources without gradient: `seen` on the generator's way, if they are the wanted ones."""
-        if self.teacher is None and seen is not None:
+        if self.momentum_encoder is None and seen is not None:
             return [feature.detach() for feature in seen]
-        encoder: Any = self.networks.generator if self.teacher is None else self.teacher.encoder
+        encoder: Any = self.networks.generator if self.momentum_encoder is None else self.momentum_encoder.encoder
         with torch.no_grad(), self.fabric.autocast():
             features: list[Tensor] = encoder.encode(source, self.networks.taps)
         return features
@@ -140,9 +130,9 @@ class Method:
     def _contrast(self, queries: Sequence[Tensor], keys: Sequence[Tensor], bank: MemoryBank | None,
                   generator: torch.Generator) -> tuple[Tensor, list[Tensor]]:
         """One contrastive term at positions of its own, and its projected keys."""
-        positions = sample_positions(keys, self.patches, generator)
+        positions = sample_positions(keys, self.patches, generator, self.allow_fewer)
         with torch.no_grad():
-            heads = self.networks.heads if self.teacher is None else self.teacher.heads
+            heads = self.networks.heads if self.momentum_encoder is None else self.momentum_encoder.heads
             projected = project(keys, heads, positions)
         return self.nce(project(queries, self.networks.heads, positions), projected, bank), projected
 
@@ -152,4 +142,4 @@ class Method:
             self.optimisers[name].zero_grad()
         self.fabric.backward(loss)
         for name in ("generator", "heads"):
-            self.optimisers[name].step()
+            take_step(self.optimisers[name])

@@ -7,30 +7,25 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
-from reprolib.models.translation.cyclegan import CycleGAN
-from reprolib.training.loop import Stateful
-from reprolib.training.translation.gan import ImagePool, adam, frozen, judge, least_squares
+from reprolib.models.translation.cyclegan import CycleGAN, CycleGANObjective
+from reprolib.training.optimisation import take_step
+from reprolib.training.translation.gan import ImagePool, adam, discriminator_loss, frozen, least_squares
+from reprolib.training.translation.method import Method
 
 
-class Method:
-    """Generators' step, then discriminators' step on pools of fakes (the released code's order).
+class CycleGANMethod(Method):
+    """Generators' step, then discriminators' step on pools of fakes (the released code's order)."""
 
-    Args:
-        cycle: lambda of equation 3.
-        identity: weight of G_ab(b) = b and G_ba(a) = a, as a share of `cycle`; 0 leaves the term out. The released code
-            has 0.5 by default, the paper only for paintings. CUT's table does not say; its times fit a run with it.
-    """
-
-    def __init__(self, networks: CycleGAN, fabric: Fabric, learning_rate: float, *, cycle: float = 10.0,
-                 identity: float = 0.5):
-        self.networks, self.fabric, self.cycle, self.identity = networks, fabric, cycle, identity
+    def __init__(self, networks: CycleGAN, fabric: Fabric, learning_rate: float, objective: CycleGANObjective):
+        self.networks, self.fabric = networks, fabric
+        self.cycle, self.identity = objective.cycle, objective.identity
         n = networks
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             "generators": adam(learning_rate, n.generator_ab, n.generator_ba),
             "discriminators": adam(learning_rate, n.discriminator_a, n.discriminator_b),
         }
         self.pool_a, self.pool_b = ImagePool(), ImagePool()
-        self.extras: dict[str, Stateful] = {"pool_a": self.pool_a, "pool_b": self.pool_b}
+        self.extras = {"pool_a": self.pool_a, "pool_b": self.pool_b}
 
     def step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of all networks; terms are summed over both directions, before their weights."""
@@ -53,13 +48,13 @@ class Method:
             loss = loss + self.cycle * self.identity * terms["identity"]
         self.optimisers["generators"].zero_grad()
         self.fabric.backward(loss)
-        self.optimisers["generators"].step()
+        take_step(self.optimisers["generators"])
 
         terms["discriminator"] = (
-            judge(self.fabric, n.discriminator_a, real_a, self.pool_a.exchange(fake_a, generator))
-            + judge(self.fabric, n.discriminator_b, real_b, self.pool_b.exchange(fake_b, generator))
+            discriminator_loss(self.fabric, n.discriminator_a, real_a, self.pool_a.exchange(fake_a, generator))
+            + discriminator_loss(self.fabric, n.discriminator_b, real_b, self.pool_b.exchange(fake_b, generator))
         )
         self.optimisers["discriminators"].zero_grad()
         self.fabric.backward(terms["discriminator"])
-        self.optimisers["discriminators"].step()
+        take_step(self.optimisers["discriminators"])
         return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}

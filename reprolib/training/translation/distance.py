@@ -11,15 +11,15 @@ from torch import Tensor
 
 from reprolib import distributed
 from reprolib.data.unpaired_batches import UnpairedBatches
-from reprolib.errors import UserError, unknown
-from reprolib.models.translation.distancegan import DistanceGAN
-from reprolib.training.loop import Stateful
-from reprolib.training.translation.gan import ImagePool, adam, frozen, judge, least_squares
+from reprolib.errors import UserError
+from reprolib.models.translation.distancegan import DistanceGAN, DistanceObjective
+from reprolib.training.optimisation import take_step
+from reprolib.training.translation.gan import ImagePool, adam, discriminator_loss, frozen, least_squares
+from reprolib.training.translation.method import Method
 
 BATCHES = 900
 """Batches at most from which the statistics come, in the released code."""
 
-PAIRS = ("pictures", "halves")
 
 
 @dataclass
@@ -39,47 +39,41 @@ class Statistics:
             setattr(self, name, value)
 
 
-class Method:
+class DistanceMethod(Method):
     """Generators' step, then discriminators' step on pools of fakes, in both directions; no cycle, no identity.
 
     The distance term asks that a distance in A, standardised with A's statistics, equals that of the translations,
     standardised with B's (paper, equations 7 and 9); d is the mean absolute difference.
 
-    Args:
-        pairs: 'pictures' compares all pairs of the batch ('Distance'); 'halves' compares the top and the bottom half
-            of each picture ('SelfDistance').
-        two_sided: also train B to A, as the released code does by default; otherwise those two networks stay as they
-            are. CUT's table does not say.
-
     Raises:
-        UserError: other pairs; in `prepare` and in a step, batches of one picture where pairs are wanted; in `prepare`,
+        UserError: in `prepare` and in a step, batches of one picture where pairs are wanted; in `prepare`,
             no two different distances.
     """
 
-    def __init__(self, networks: DistanceGAN, fabric: Fabric, learning_rate: float, *, pairs: str = "pictures",
-                 two_sided: bool = True):
-        if pairs not in PAIRS:
-            raise unknown("kind of pairs", pairs, PAIRS)
-        self.networks, self.fabric, self.pairs, self.two_sided = networks, fabric, pairs, two_sided
+    def __init__(self, networks: DistanceGAN, fabric: Fabric, learning_rate: float, objective: DistanceObjective):
+        self.networks, self.fabric = networks, fabric
+        self.pairs, self.two_sided = objective.pairs, objective.two_sided
+        self.own_pass = objective.statistics == "domain"
         n = networks
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             "generators": adam(learning_rate, n.generator_ab, n.generator_ba),
             "discriminators": adam(learning_rate, n.discriminator_a, n.discriminator_b),
         }
         self.statistics = Statistics()
         self.pool_a, self.pool_b = ImagePool(), ImagePool()
-        self.extras: dict[str, Stateful] = {"statistics": self.statistics, "pool_a": self.pool_a, "pool_b": self.pool_b}
+        self.extras = {"statistics": self.statistics, "pool_a": self.pool_a, "pool_b": self.pool_b}
 
     def prepare(self, batches: UnpairedBatches) -> None:
         """Statistics of the distances in the first epoch's batches as training sees them, 900 at most."""
         self._require_pairs(batches.batch)
         count = min(BATCHES, len(batches), batches.steps_per_epoch)
         domains = zip(*(batches[step] for step in range(count)), strict=True)
-        found = [self._distances(list(domain)) for domain in domains]
-        for name, distances in zip("ab", found, strict=True):
+        for name, domain in zip("ab", domains, strict=True):
+            own = len(getattr(batches.domains, name)) // batches.batch if self.own_pass else count
+            distances = self._distances(list(domain)[:own])
             std = distances.std(correction=0).item() if len(distances) else 0.0
             if std == 0:
-                raise UserError(f"the {count} batches of domain {name.upper()} have no two different distances",
+                raise UserError(f"the {own} batches of domain {name.upper()} have no two different distances",
                                 fix="add pictures, or steps")
             setattr(self.statistics, f"mean_{name}", distances.mean().item())
             setattr(self.statistics, f"std_{name}", std)
@@ -113,15 +107,15 @@ class Method:
         loss = terms["adversarial"] + terms["distance"]
         self.optimisers["generators"].zero_grad()
         self.fabric.backward(loss)
-        self.optimisers["generators"].step()
+        take_step(self.optimisers["generators"])
 
         terms["discriminator"] = torch.stack([
-            judge(self.fabric, discriminate, target, pool.exchange(fake, generator))
+            discriminator_loss(self.fabric, discriminate, target, pool.exchange(fake, generator))
             for fake, (_, discriminate, _, target, pool, _, _) in zip(fakes, ways, strict=True)
         ]).sum()
         self.optimisers["discriminators"].zero_grad()
         self.fabric.backward(terms["discriminator"])
-        self.optimisers["discriminators"].step()
+        take_step(self.optimisers["discriminators"])
         return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
 
     def _require_pairs(self, batch: int) -> None:
@@ -135,6 +129,8 @@ class Method:
         if self.pairs == "pictures":  # of all processes' pictures
             distances, source, fake = pair_distances, distributed.gather(source), distributed.gather_with_gradient(fake)
         was, now = ((distances(x) - mean) / std for x, (mean, std) in ((source, before), (fake, after)))
+        if self.pairs == "halves":  # the batch's mean change, as released: pictures that change opposite ways cancel
+            return distributed.means([(was - now).mean()])[0].abs()
         return (was - now).abs().mean()
 
 

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from reprolib import distributed
 from reprolib.errors import UserError
 from reprolib.models.layers.style import STYLE
-from reprolib.models.translation.drit import DRIT, Side
-from reprolib.training.loop import Stateful
+from reprolib.models.translation.drit import DRIT, DRITObjective, Side
+from reprolib.training.optimisation import take_step
+from reprolib.training.translation.method import Method
 
 CYCLE, SAME, LATENT, KL = 10.0, 10.0, 10.0, 0.01
 """Weights of cross-cycle, self-reconstruction and latent regression, and of both priors on contents and attributes."""
@@ -29,7 +30,7 @@ OTHER: dict[Side, Side] = {"a": "b", "b": "a"}
 
 
 @dataclass
-class Progress:
+class Cycle:
     """Where in the pattern of three the run is, and the terms of the last batch that trained everything."""
 
     step: int = 0
@@ -43,7 +44,7 @@ class Progress:
 
 
 @dataclass
-class Pictures:
+class Translations:
     """One domain's side of a forward pass; half a batch each."""
 
     attribute: Tensor
@@ -60,7 +61,7 @@ class Pictures:
     """The same contents in a second random attribute."""
 
 
-class Method:
+class DRITMethod(Method):
     """Two batches for the content discriminator alone, a third for all networks.
 
     The first half of a batch is translated; the second half serves the second discriminators as real pictures. In the
@@ -78,20 +79,20 @@ class Method:
             each process; in a step, a batch of one picture.
     """
 
-    def __init__(self, networks: DRIT, fabric: Fabric, learning_rate: float):
+    def __init__(self, networks: DRIT, fabric: Fabric, learning_rate: float, objective: DRITObjective):
         distributed.require_one_process("DRIT halves its batches and takes a ratio over them")
         self.networks, self.translator, self.fabric = networks, networks.translator, fabric
         n, t = networks, networks.translator
-        self.pictures = {name: n.get_submodule(name) for name in ("dis_a", "dis_a2", "dis_b", "dis_b2")}
-        parts: dict[str, nn.Module] = {**self.pictures, "dis_content": n.dis_content,
+        self.image_discriminators = {name: n.get_submodule(name) for name in ("dis_a", "dis_a2", "dis_b", "dis_b2")}
+        parts: dict[str, nn.Module] = {**self.image_discriminators, "dis_content": n.dis_content,
                                        "content": t.content, "attributes": t.attributes, "generator": t.generator}
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             name: torch.optim.Adam(part.parameters(), lr=learning_rate * (0.4 if name == "dis_content" else 1.0),
                                    betas=(0.5, 0.999), weight_decay=1e-4)
             for name, part in parts.items()
         }
-        self.progress = Progress()
-        self.extras: dict[str, Stateful] = {"progress": self.progress}
+        self.cycle = Cycle()
+        self.extras = {"cycle": self.cycle}
 
     steps_each = EVERY
     """Steps of one iteration as the authors count: two that train only the content discriminator go before each."""
@@ -103,15 +104,15 @@ class Method:
             raise UserError("DRIT needs batches of at least two pictures a domain", fix="set batch to 2")
         real: dict[Side, Tensor] = {"a": real_a[:half], "b": real_b[:half]}
         others: dict[Side, Tensor] = {"a": real_a[half:], "b": real_b[half:]}
-        self.progress.step += 1
-        if self.progress.step % EVERY:
+        self.cycle.step += 1
+        if self.cycle.step % EVERY:
             with torch.no_grad(), self.fabric.autocast():
                 contents = {side: self._content(image, side, generator) for side, image in real.items()}
             content = self._content_step(contents)
-            return {"loss": content, **self.progress.terms, "content_discriminator": content}
+            return {"loss": content, **self.cycle.terms, "content_discriminator": content}
         terms = self._full_step(real, others, generator)
-        self.progress.terms = {name: term.detach() for name, term in terms.items()}
-        return dict(self.progress.terms)
+        self.cycle.terms = {name: term.detach() for name, term in terms.items()}
+        return dict(self.cycle.terms)
 
     def _full_step(self, real: dict[Side, Tensor], others: dict[Side, Tensor],
                    generator: torch.Generator) -> dict[str, Tensor]:
@@ -128,7 +129,7 @@ class Method:
         judged = torch.stack([self._picture_step(side, real[side], others[side], fakes[side]) for side in real]).sum()
         content_discriminator = self._content_step({side: c.detach() for side, c in contents.items()})
 
-        for discriminator in (*self.pictures.values(), self.networks.dis_content):
+        for discriminator in (*self.image_discriminators.values(), self.networks.dis_content):
             discriminator.requires_grad_(False)
         terms: dict[str, Tensor] = {}
         for side in real:
@@ -139,14 +140,14 @@ class Method:
         step_1 = (terms["adversarial"] + terms["content_adversarial"] + CYCLE * terms["cycle"] + SAME * terms["same"]
                   + KL * (terms["attribute_prior"] + terms["content_prior"]))
         self._generator_steps(step_1, step_2)
-        for discriminator in (*self.pictures.values(), self.networks.dis_content):
+        for discriminator in (*self.image_discriminators.values(), self.networks.dis_content):
             discriminator.requires_grad_(True)
         return {"loss": step_1 + step_2, **terms, "discriminators": judged,
                 "content_discriminator": content_discriminator}
 
     def _content(self, image: Tensor, side: Side, generator: torch.Generator) -> Tensor:
         """Content with noise from N(0, 1), as in training always."""
-        code = self.translator.content(image, side)
+        code: Tensor = self.translator.content(image, side)
         return code + torch.randn(code.shape, generator=generator).to(code.device)
 
     def _attribute(self, image: Tensor, side: Side,
@@ -159,26 +160,26 @@ class Method:
         return mean + (log_variance / 2).exp() * noise, mean, log_variance
 
     def _translate(self, real: Tensor, contents: dict[Side, Tensor], side: Side, random: tuple[Tensor, Tensor],
-                   generator: torch.Generator) -> Pictures:
+                   generator: torch.Generator) -> Translations:
         """Everything that the generator of one domain makes, in one pass."""
         attribute, mean, log_variance = self._attribute(real, side, generator)
         own, other = contents[side], contents[OTHER[side]]
         made = self.translator.generator(torch.cat((other, own, other, other)),
                                          torch.cat((attribute, attribute, *random)), side)
-        return Pictures(attribute, mean, log_variance, *made.chunk(4))
+        return Translations(attribute, mean, log_variance, *made.chunk(4))
 
-    def _picture_step(self, side: Side, real: Tensor, others: Tensor, fakes: Pictures) -> Tensor:
+    def _picture_step(self, side: Side, real: Tensor, others: Tensor, fakes: Translations) -> Tensor:
         """Both discriminators of a domain; the second one sees each random translation beside the real pictures."""
         losses = []
         for name, truth, made in ((f"dis_{side}", real, (fakes.encoded,)),
                                   (f"dis_{side}2", others, (fakes.random, fakes.random_2))):
             with self.fabric.autocast():
-                true_logits = self.pictures[name](truth)
-                fake_logits = [self.pictures[name](fake.detach()) for fake in made]
+                true_logits = self.image_discriminators[name](truth)
+                fake_logits = [self.image_discriminators[name](fake.detach()) for fake in made]
             loss = torch.stack([entropy(true_logits, 1.0) + entropy(fake, 0.0) for fake in fake_logits]).sum()
             self.optimisers[name].zero_grad()
             self.fabric.backward(loss)
-            self.optimisers[name].step()
+            take_step(self.optimisers[name])
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
@@ -190,14 +191,15 @@ class Method:
         self.optimisers["dis_content"].zero_grad()
         self.fabric.backward(loss)
         nn.utils.clip_grad_norm_(self.networks.dis_content.parameters(), CLIP)
-        self.optimisers["dis_content"].step()
+        take_step(self.optimisers["dis_content"])
         return loss.detach()
 
-    def _encoded_terms(self, side: Side, real: Tensor, content: Tensor, fakes: Pictures,
+    def _encoded_terms(self, side: Side, real: Tensor, content: Tensor, fakes: Translations,
                        back: Tensor) -> dict[str, Tensor]:
         """Step 1: translations in the attribute of another picture."""
         with self.fabric.autocast():
-            logits, content_logits = self.pictures[f"dis_{side}"](fakes.encoded), self.networks.dis_content(content)
+            logits = self.image_discriminators[f"dis_{side}"](fakes.encoded)
+            content_logits = self.networks.dis_content(content)
         return {
             "adversarial": entropy(logits, 1.0),
             "content_adversarial": entropy([content_logits], 0.5),
@@ -207,12 +209,12 @@ class Method:
             "content_prior": content.float().square().mean(),
         }
 
-    def _random_terms(self, side: Side, fakes: Pictures, regressed: Tensor, first: Tensor,
+    def _random_terms(self, side: Side, fakes: Translations, regressed: Tensor, first: Tensor,
                       second: Tensor) -> dict[str, Tensor]:
         """Step 2: translations in random attributes."""
-        judge = self.pictures[f"dis_{side}2"]
+        discriminator = self.image_discriminators[f"dis_{side}2"]
         with self.fabric.autocast():
-            logits, logits_2 = judge(fakes.random), judge(fakes.random_2)
+            logits, logits_2 = discriminator(fakes.random), discriminator(fakes.random_2)
         return {
             "random_adversarial": entropy(logits, 1.0) + entropy(logits_2, 1.0),
             "latent": F.l1_loss(regressed.float(), first),
@@ -227,11 +229,11 @@ class Method:
             self.optimisers[name].zero_grad()
         self.fabric.backward(step_1)
         for name in ("content", "attributes", "generator"):
-            self.optimisers[name].step()
+            take_step(self.optimisers[name])
         for parameter, gradient in zip(both, gradients, strict=True):
             parameter.grad = gradient
         for name in ("content", "generator"):
-            self.optimisers[name].step()
+            take_step(self.optimisers[name])
 
 
 def entropy(logits: list[Tensor], target: float) -> Tensor:

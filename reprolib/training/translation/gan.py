@@ -22,7 +22,7 @@ def least_squares(logits: Tensor, target: float) -> Tensor:
     return (logits - target).square().mean()
 
 
-def judge(fabric: Fabric, discriminator: nn.Module, real_B3HW: Tensor, fake_B3HW: Tensor) -> Tensor:
+def discriminator_loss(fabric: Fabric, discriminator: nn.Module, real_B3HW: Tensor, fake_B3HW: Tensor) -> Tensor:
     """Loss of a discriminator, half of each side; no gradient reaches the fakes. Both sides go through in one pass."""
     with fabric.autocast():
         logits = discriminator(torch.cat((real_B3HW, fake_B3HW.detach().to(real_B3HW.dtype))))

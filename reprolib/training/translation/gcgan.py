@@ -7,46 +7,38 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib.errors import unknown
-from reprolib.models.translation.gcgan import GcGAN
-from reprolib.training.loop import Stateful
-from reprolib.training.translation.gan import ImagePool, adam, frozen, judge, least_squares
+from reprolib.models.translation.gcgan import GcGAN, GcGANObjective
+from reprolib.training.optimisation import take_step
+from reprolib.training.translation.gan import ImagePool, adam, discriminator_loss, frozen, least_squares
+from reprolib.training.translation.method import Method
 
 CONSISTENCY, IDENTITY = 20.0, 10.0
 """Weight of the geometry-consistency terms, and the factor on the option `identity`, in the released code."""
 
-TRANSFORMS = ("rot90", "vflip")
+
+TURNS = {"rot90": 1, "rot270": -1}
+"""Quarter turns counter-clockwise of a transform; 'vflip' is none."""
 
 
-class Method:
+class GcGANMethod(Method):
     """Generators' step, then discriminators' step on pools of fakes, for pictures x and their transforms T(x).
 
     Each translation is the other one's target, with its gradient stopped there: |y - T^-1(y~)| + |y~ - T(y)| with
     y = G(x) and y~ = G~(T(x)) (paper, equation 3, in the released form).
-
-    Args:
-        transform: T is 'rot90', a quarter turn (the released default), or 'vflip', upside down.
-        identity: weight of G(b) = b and G~(T(b)) = T(b), as a share of 10. The authors take 0.5, and 0.3 from labels to
-            photos; 0 leaves the term out.
-
-    Raises:
-        UserError: another transform.
     """
 
-    def __init__(self, networks: GcGAN, fabric: Fabric, learning_rate: float, *, transform: str = "rot90",
-                 identity: float = 0.5):
-        if transform not in TRANSFORMS:
-            raise unknown("transform", transform, TRANSFORMS)
-        self.networks, self.fabric, self.transform, self.identity = networks, fabric, transform, identity
+    def __init__(self, networks: GcGAN, fabric: Fabric, learning_rate: float, objective: GcGANObjective):
+        self.networks, self.fabric = networks, fabric
+        self.turns, self.identity = TURNS.get(objective.transform), objective.identity
         n = networks
         second = getattr(n, "generator_transformed", None)
         self.second: nn.Module = n.generator if second is None else second
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             "generators": adam(learning_rate, *([n.generator] if second is None else [n.generator, second])),
             "discriminators": adam(learning_rate, n.discriminator, n.discriminator_transformed),
         }
         self.pool, self.pool_transformed = ImagePool(), ImagePool()
-        self.extras: dict[str, Stateful] = {"pool": self.pool, "pool_transformed": self.pool_transformed}
+        self.extras = {"pool": self.pool, "pool_transformed": self.pool_transformed}
 
     def step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of all networks; terms are summed over pictures and transforms, before their weights."""
@@ -68,16 +60,16 @@ class Method:
             loss = loss + IDENTITY * self.identity * terms["identity"]
         self.optimisers["generators"].zero_grad()
         self.fabric.backward(loss)
-        self.optimisers["generators"].step()
+        take_step(self.optimisers["generators"])
 
         terms["discriminator"] = (
-            judge(self.fabric, n.discriminator, real_b, self.pool.exchange(fake, generator))
-            + judge(self.fabric, n.discriminator_transformed, turned_b,
+            discriminator_loss(self.fabric, n.discriminator, real_b, self.pool.exchange(fake, generator))
+            + discriminator_loss(self.fabric, n.discriminator_transformed, turned_b,
                     self.pool_transformed.exchange(turned_fake, generator))
         )
         self.optimisers["discriminators"].zero_grad()
         self.fabric.backward(terms["discriminator"])
-        self.optimisers["discriminators"].step()
+        take_step(self.optimisers["discriminators"])
         return {"loss": loss.detach(), **{name: term.detach() for name, term in terms.items()}}
 
     def _translate(self, network: nn.Module, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -88,7 +80,7 @@ class Method:
         return fake, same
 
     def _turn(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW.rot90(1, (2, 3)) if self.transform == "rot90" else x_BCHW.flip(2)
+        return x_BCHW.flip(2) if self.turns is None else x_BCHW.rot90(self.turns, (2, 3))
 
     def _turn_back(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW.rot90(-1, (2, 3)) if self.transform == "rot90" else x_BCHW.flip(2)
+        return x_BCHW.flip(2) if self.turns is None else x_BCHW.rot90(-self.turns, (2, 3))

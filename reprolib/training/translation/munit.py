@@ -9,33 +9,30 @@ from torch.nn import functional as F
 
 from reprolib import distributed
 from reprolib.models.layers.style import STYLE
-from reprolib.models.translation.munit import MUNIT
-from reprolib.training.loop import Stateful
+from reprolib.models.translation.munit import MUNIT, MUNITObjective
+from reprolib.training.optimisation import take_step
+from reprolib.training.translation.method import Method
 
 PICTURE, STYLE_WEIGHT, CONTENT_WEIGHT = 10.0, 1.0, 1.0
 """lambda_x, lambda_s and lambda_c of equation 6."""
 
 
-class Method:
+class MUNITMethod(Method):
     """Discriminators' step, then generators' step, with fresh styles from N(0, 1) in each.
 
     Least squares on every scale, summed and, unlike in CycleGAN, not halved. The perceptual loss is left out: its
     weight is 0 in the authors' advice for 256 x 256.
-
-    Args:
-        cycle: weight of the style-augmented cycle consistency. The authors advise 10 where pixels stay in place and 0
-            where the shape changes, as from dogs to cats.
     """
 
-    def __init__(self, networks: MUNIT, fabric: Fabric, learning_rate: float, cycle: float = 10.0):
-        self.networks, self.fabric, self.cycle = networks, fabric, cycle
+    def __init__(self, networks: MUNIT, fabric: Fabric, learning_rate: float, objective: MUNITObjective):
+        self.networks, self.fabric, self.cycle = networks, fabric, objective.cycle
         n = networks
-        self.optimisers: dict[str, torch.optim.Optimizer] = {
+        self.optimisers = {
             name: torch.optim.Adam([p for part in parts for p in part.parameters()], lr=learning_rate,
                                    betas=(0.5, 0.999), weight_decay=1e-4)
             for name, parts in (("discriminators", (n.dis_a, n.dis_b)), ("generators", (n.gen_a, n.gen_b)))
         }
-        self.extras: dict[str, Stateful] = {}
+        self.extras = {}
 
     def step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """One step of both; terms are summed over both directions, before their weights."""
@@ -54,7 +51,7 @@ class Method:
         loss = torch.stack([least_squares(logits, target) for logits, target in judged]).sum()
         self.optimisers["discriminators"].zero_grad()
         self.fabric.backward(loss)
-        self.optimisers["discriminators"].step()
+        take_step(self.optimisers["discriminators"])
         return loss.detach()
 
     def _generator_step(self, real_a: Tensor, real_b: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
@@ -86,7 +83,7 @@ class Method:
             loss = loss + self.cycle * terms["cycle"]
         self.optimisers["generators"].zero_grad()
         self.fabric.backward(loss)
-        self.optimisers["generators"].step()
+        take_step(self.optimisers["generators"])
         n.dis_a.requires_grad_(True)
         n.dis_b.requires_grad_(True)
         return {"loss": loss, **terms}

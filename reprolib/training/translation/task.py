@@ -2,53 +2,76 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import itertools
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from reprolib import models
-from reprolib.data.unpaired import Domains, open_domains
+from reprolib.data.unpaired import VAL_EVERY, Domains, open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
-from reprolib.errors import UserError
 from reprolib.metrics.distance import PictureSet, distances
 from reprolib.models.inference import to_uint8, translate
-from reprolib.runs.code import METHODS
-from reprolib.runs.run import Experiment, Optimiser
+from reprolib.progress import say
+from reprolib.runs.profile import build_objective
+from reprolib.runs.run import TranslationRun
+from reprolib.training.checkpoint import Stateful
+from reprolib.training.start import start_from
+from reprolib.training.translation.method import Method, build_method
+
+FEWEST = 2
+"""Pictures of each domain that a distance between sets needs."""
 
 
 class TranslationTask:
-    """One method (its networks, losses and optimisers) on one pair of domains."""
+    """One method (its networks, losses and optimisers) on one pair of domains.
 
-    def __init__(self, experiment: Experiment, fabric: Fabric, validation: Domains):
-        self.system, self.validation = models.get(experiment.system), validation
-        _refuse_other_optimisers(experiment, self.system)
-        self.distance, self.fabric = experiment.distance, fabric
-        self.network = self.system.build(**experiment.network).to(fabric.device)
-        method: Any = import_module(f"{METHODS}.{self.system.method}")
-        options = {**self.system.options, **experiment.method}
-        self.method = method.Method(self.network, fabric, experiment.learning_rate, **options)
-        self.networks = {"network": self.network}
-        self.optimisers, self.extras = self.method.optimisers, self.method.extras
+    Args:
+        init: weights of the translating networks to start from, ours or published.
+    """
+
+    def __init__(self, run: TranslationRun, fabric: Fabric, validation: Domains, init: Path | None = None):
+        # what is trained
+        self.system = models.get(run.system)
+        self.network: nn.Module = self.system.build(**run.network).to(fabric.device)
+        if init is not None:
+            start_from(self.network, self.system, init)
+        self.method: Method = build_method(self.network, fabric, run.learning_rate, build_objective(run))
+        # how it is scored on the way
+        self.validation = validation
+        self.distance, self.rounding = run.distance, run.rounding
+        # what the loop saves
+        self.networks: Mapping[str, nn.Module] = {"network": self.network}
+        self.optimisers: Mapping[str, Optimizer] = self.method.optimisers
+        self.extras: Mapping[str, Stateful] = self.method.extras
 
     def begin(self, batches: UnpairedBatches) -> None:
-        prepare = getattr(self.method, "prepare", None)
-        if prepare is not None:
-            prepare(batches)
+        self.method.prepare(batches)
 
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
              generator: torch.Generator) -> dict[str, Tensor]:
         self.network.train()
-        terms: dict[str, Tensor] = self.method.step(*batch, generator)
-        return terms
+        return self.method.step(*batch, generator)
 
-    def validate(self) -> float:
-        """Minus the Frechet distance between translated and real pictures of the validation split."""
-        fakes = [to_uint8(translate(self.network, picture, self.system.multiple)) for picture in self.validation.a]
-        real = PictureSet(list(self.validation.b), "real", kept=True)
+    @property
+    def can_validate(self) -> bool:
+        """Whether there are enough pictures for a distance between sets."""
+        return all(len(side) >= FEWEST for side in (self.validation.a, self.validation.b))
+
+    def validate(self, pictures: int | None = None) -> float:
+        """Minus the Frechet distance between translated and real pictures of the validation split; NaN if these are
+        too few."""
+        if not self.can_validate:
+            return math.nan
+        sources, targets = (itertools.islice(side, pictures) for side in (self.validation.a, self.validation.b))
+        fakes = [to_uint8(translate(self.network, picture, self.system.multiple), self.rounding)
+                 for picture in sources]
+        real = PictureSet(list(targets), "real", kept=pictures is None)
         return -distances(real, PictureSet(fakes, "translated"), self.distance).frechet.value
 
     def observe(self) -> dict[str, float]:
@@ -59,23 +82,20 @@ class TranslationTask:
         return self.system.part(self.network, *self.system.inference, *self.system.kept).state_dict()
 
 
-def _refuse_other_optimisers(experiment: Experiment, system: models.System) -> None:
-    """A method brings its own, several that belong together; a setting must not be ignored without a word."""
-    if experiment.optimiser not in (Optimiser(), Optimiser(**system.recipe["optimiser"])):
-        raise UserError(f"the optimisers of '{system.name}' are its method's own and cannot be set",
-                        where=f"optimiser of experiment '{experiment.name}'", fix="take it out; learning_rate counts")
-
-
-def open_run(experiment: Experiment, fabric: Fabric,
-             data_root: Path | None = None) -> tuple[TranslationTask, UnpairedBatches]:
+def open_run(run: TranslationRun, fabric: Fabric, data_root: Path | None = None,
+             init: Path | None = None) -> tuple[TranslationTask, UnpairedBatches]:
     """The task and the batches of a run.
 
     Raises:
-        UserError: missing data or wrong settings.
+        UserError: missing data, or wrong settings.
     """
-    domains = open_domains(experiment.dataset, "train", root=data_root)
-    load = experiment.load or experiment.crop
-    calm = round(experiment.schedule.start * experiment.steps) if experiment.calm_decay else None
-    batches = UnpairedBatches(domains, load, experiment.crop, experiment.batch, experiment.steps, experiment.seed,
-                              augment=experiment.augment, calm_from=calm)
-    return TranslationTask(experiment, fabric, open_domains(experiment.dataset, "val", root=data_root)), batches
+    domains, validation = (open_domains(run.dataset, split, root=data_root) for split in ("train", "val"))
+    calm = round(run.schedule.start * run.steps) if run.augment_until_decay else None
+    batches = UnpairedBatches(domains, run.load or run.crop, run.crop, run.batch, run.steps, run.seed,
+                              augment=run.augment, calm_from=calm, resample=run.resample)
+    task = TranslationTask(run, fabric, validation, init)
+    if not task.can_validate:
+        counts = " and ".join(f"{len(side)} of {name}" for name, side in (("A", validation.a), ("B", validation.b)))
+        say(f"too few pictures to validate on ({counts}): the best weights of '{run.id}' will be the last. "
+            f"{FEWEST * VAL_EVERY} pictures of each domain, or folders valA and valB with {FEWEST}, would do")
+    return task, batches

@@ -7,14 +7,14 @@ import os
 from datetime import timedelta
 
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from reprolib import distributed
 from reprolib.errors import UserError
-from reprolib.runs.experiment import Experiment
 from reprolib.progress import report_to
+from reprolib.runs.run import Run
 
 PATIENCE = timedelta(hours=1)
 """How long a process waits for the others: validation by process 0 has to fit. torchrun ends all of them once one has
@@ -28,32 +28,33 @@ class Processes(DDPStrategy):
         return module
 
 
-def open_fabric(experiment: Experiment, accelerator: str = "auto") -> Fabric:
+def open_fabric(run: Run, accelerator: str = "auto") -> Fabric:
     """Fabric on one device, or connected with the other processes of torchrun, one device each.
 
     Raises:
-        UserError: a batch that the processes cannot share, unequal nodes, too few devices, or 16-bit floats that need
-            a scaled loss.
+        UserError: no such device, or too few; unequal nodes; or a batch that the processes cannot share.
     """
-    world, precision = distributed.launched(), experiment.precision
+    world, precision = distributed.launched(), run.precision
     if world == 1:
-        return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+        try:
+            return Fabric(accelerator=accelerator, devices=1, precision=precision)
+        except (MisconfigurationException, ValueError, RuntimeError) as error:
+            raise UserError(f"no accelerator '{accelerator}' here: {' '.join(str(error).split())}",
+                            where="--accelerator", fix="use auto or cpu") from error
     here = int(os.environ["LOCAL_WORLD_SIZE"])
     if world % here:
         raise UserError(f"{here} of {world} processes on this node, another number on others",
                         fix="give --nproc-per-node the same number on all nodes")
-    if precision.startswith("16"):  # whether a step is left out for an overflow would be decided by each process alone
-        raise UserError(f"precision {precision} in several processes", fix="use bf16-mixed or 32-true")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # each process would say that it is there
     strategy = Processes(timeout=PATIENCE)
     try:
         fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=world // here, strategy=strategy,
-                        precision=precision)  # type: ignore[arg-type]
+                        precision=precision)
     except MisconfigurationException as error:
         raise UserError(f"{here} processes want a device each: {' '.join(str(error).split())}",
                         fix="lower --nproc-per-node, or add --accelerator cpu") from error
     fabric.launch()
     if distributed.rank():
         report_to(lambda *_: None)
-    distributed.rows(experiment.batch)
+    distributed.rows(run.batch)
     return fabric

@@ -1,6 +1,6 @@
-"""Terms of a dehazer's loss: each maps one attempt (a batch and what the network makes of it) to a scalar.
+"""Terms of a dehazer's loss: each maps a restoration (a batch and the network's output for it) to a scalar.
 
-`Experiment.loss` weighs them by name (`TERMS`); the contrastive term joins by `Experiment.contrast` instead.
+`DehazingRun.loss` weighs them by name (`TERMS`); the contrastive term joins by `DehazingRun.contrast` instead.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from reprolib import distributed, models
 from reprolib.contrast.features import load_features
 from reprolib.errors import UserError, unknown
-from reprolib.runs.experiment import Experiment
 from reprolib.models.inference import pad_to_multiple
+from reprolib.runs.run import DehazingRun
 
 PATCH = 16
 """Side in pixels of the pictures that DehazeNet is trained on (Cai et al., section IV)."""
@@ -29,14 +29,14 @@ VGG19_TAPS = ((1, 2), (2, 2), (3, 2), (4, 2), (5, 2))
 """relu1_2 to relu5_2. KDDN's re-implementation names the convolutions, but the ReLUs after them work in place."""
 
 
-class Attempt:
-    """One batch, and the network's answer to it, computed once and only if a term asks for it.
+class Restoration:
+    """One batch, and the network's output for it, computed once and only if a term asks for it.
 
     Args:
         network: maps B3HW in [0, 1] to B3HW.
         hazy_B3HW: input, and `clear_B3HW` its truth, in [0, 1].
         generator: on the CPU; the only source of a term's random draws.
-        multiple: the network's `System.multiple`; its input is padded to it and its answer cropped back.
+        multiple: the network's `System.multiple`; its input is padded to it and its output cropped back.
         with_features: ask the network for its inner features as well (KDDN).
     """
 
@@ -49,15 +49,15 @@ class Attempt:
     def restored_B3HW(self) -> Tensor:
         """What the network restores, in float32."""
         height, width = self.hazy_B3HW.shape[2:]
-        return self._answer[0][..., :height, :width].float()
+        return self._output[0][..., :height, :width].float()
 
     @property
     def features(self) -> list[Tensor]:
         """Inner features of the hazy pictures; empty without `with_features`."""
-        return self._answer[1]
+        return self._output[1]
 
     @cached_property
-    def _answer(self) -> tuple[Tensor, list[Tensor]]:
+    def _output(self) -> tuple[Tensor, list[Tensor]]:
         padded = pad_to_multiple(self.hazy_B3HW, self.multiple)
         if self.with_features:
             restored, features = self.network(padded, with_features=True)
@@ -72,23 +72,26 @@ class Pixel(nn.Module):
         super().__init__()
         self.distance = distance
 
-    def forward(self, attempt: Attempt) -> Tensor:
-        return self.distance(attempt.restored_B3HW, attempt.clear_B3HW)
+    def forward(self, restoration: Restoration) -> Tensor:
+        return self.distance(restoration.restored_B3HW, restoration.clear_B3HW)
 
 
 class Perceptual(nn.Module):
     """Mean over relu1_2, relu2_2 and relu3_3 of VGG16 of the squared distance (GridDehazeNet, equation 6).
 
-    The authors feed torchvision's VGG16 with plain [0, 1]. The VGG16 here has the original Caffe weights and gets the
-    input that these need; its features are in units of the picture's range, which keeps the term at a like size.
+    The VGG16 has the original Caffe weights and gets the input that these need; its features are in units of the
+    picture's range, which keeps the term at a like size.
+
+    Args:
+        plain: feed torchvision's VGG16 with plain [0, 1] instead, as the authors do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plain: bool = False) -> None:
         super().__init__()
-        self.extractor = load_features("vgg16", taps=VGG16_TAPS)
+        self.extractor = load_features("vgg16-torchvision" if plain else "vgg16", taps=VGG16_TAPS)
 
-    def forward(self, attempt: Attempt) -> Tensor:
-        return torch.stack(_at_each_layer(self.extractor, attempt, F.mse_loss)).mean()
+    def forward(self, restoration: Restoration) -> Tensor:
+        return torch.stack(_at_each_layer(self.extractor, restoration, F.mse_loss)).mean()
 
 
 class Features(nn.Module):
@@ -98,15 +101,15 @@ class Features(nn.Module):
         super().__init__()
         self.extractor = load_features("vgg19", taps=VGG19_TAPS)
 
-    def forward(self, attempt: Attempt) -> Tensor:
-        return torch.stack(_at_each_layer(self.extractor, attempt, F.l1_loss)).sum()
+    def forward(self, restoration: Restoration) -> Tensor:
+        return torch.stack(_at_each_layer(self.extractor, restoration, F.l1_loss)).sum()
 
 
-def _at_each_layer(extractor: nn.Module, attempt: Attempt,
+def _at_each_layer(extractor: nn.Module, restoration: Restoration,
                    distance: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
     with torch.no_grad():
-        wanted = extractor(attempt.clear_B3HW)
-    found = extractor(attempt.restored_B3HW)
+        wanted = extractor(restoration.clear_B3HW)
+    found = extractor(restoration.restored_B3HW)
     return [distance(f.float(), w.float()) for f, w in zip(found, wanted, strict=True)]
 
 
@@ -117,10 +120,11 @@ class Transmission(nn.Module):
     light: I = J t + 1 - t. Depth is taken to be constant in a patch. The hazy pictures of the batch are not looked at.
     """
 
-    def forward(self, attempt: Attempt) -> Tensor:
-        patches_N3PP = cut_patches(attempt.clear_B3HW, PATCH)
-        t_N111 = distributed.draw(torch.rand, (len(patches_N3PP), 1, 1, 1), attempt.generator).to(patches_N3PP.device)
-        estimate: Callable[[Tensor], Tensor] = attempt.network.patch_transmission  # type: ignore[assignment]
+    def forward(self, restoration: Restoration) -> Tensor:
+        patches_N3PP = cut_patches(restoration.clear_B3HW, PATCH)
+        t_N111 = distributed.draw(torch.rand, (len(patches_N3PP), 1, 1, 1), restoration.generator)
+        t_N111 = t_N111.to(patches_N3PP.device)
+        estimate: Callable[[Tensor], Tensor] = restoration.network.patch_transmission  # type: ignore[assignment]
         return F.mse_loss(estimate(patches_N3PP * t_N111 + 1 - t_N111).float(), t_N111)
 
 
@@ -146,10 +150,10 @@ class Distillation(nn.Module):
         padded = pad_to_multiple(clear_B3HW, models.get("kddn").multiple)
         return F.l1_loss(self.teacher(padded).float(), padded)
 
-    def forward(self, attempt: Attempt) -> Tensor:
+    def forward(self, restoration: Restoration) -> Tensor:
         with torch.no_grad():
-            wanted = self.teacher.features(pad_to_multiple(attempt.clear_B3HW, attempt.multiple))
-        return imitation([f.float() for f in attempt.features], [w.float() for w in wanted])
+            wanted = self.teacher.features(pad_to_multiple(restoration.clear_B3HW, restoration.multiple))
+        return imitation([f.float() for f in restoration.features], [w.float() for w in wanted])
 
 
 def imitation(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
@@ -163,34 +167,35 @@ def imitation(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     return sum(distances[1:], distances[0])
 
 
-TERMS: dict[str, Callable[[Experiment], nn.Module]] = {
+TERMS: dict[str, Callable[[DehazingRun], nn.Module]] = {
     "l1": lambda _: Pixel(F.l1_loss),
     "mse": lambda _: Pixel(F.mse_loss),
     "smooth_l1": lambda _: Pixel(F.smooth_l1_loss),
     "perceptual": lambda _: Perceptual(),
+    "perceptual_plain": lambda _: Perceptual(plain=True),
     "features": lambda _: Features(),
     "transmission": lambda _: Transmission(),
-    "distillation": lambda experiment: Distillation(experiment.network),
+    "distillation": lambda run: Distillation(run.network),
 }
 
 OWN = {"transmission": "dehazenet", "distillation": "kddn"}
 """Terms that one system only can be trained with."""
 
 
-def build_terms(experiment: Experiment) -> dict[str, nn.Module]:
-    """The terms of an experiment's loss by name.
+def build_terms(run: DehazingRun) -> dict[str, nn.Module]:
+    """The terms of a run's loss by name.
 
     Raises:
         UserError: no term at all, an unknown one, one of another system, or a crop without a whole patch.
     """
-    if not experiment.loss:
-        raise UserError(f"'{experiment.name}' has no loss", fix="give loss, e.g. {l1: 1}")
-    for name in experiment.loss:
+    if not run.loss:
+        raise UserError(f"'{run.name}' has no loss", fix="give loss, e.g. {l1: 1}")
+    for name in run.loss:
         if name not in TERMS:
             raise unknown("term of the loss", name, TERMS)
-        if OWN.get(name, experiment.system) != experiment.system:
-            raise UserError(f"'{experiment.system}' has no {name} to train", fix=f"only {OWN[name]} has; change loss")
-    if "transmission" in experiment.loss and experiment.crop < PATCH:
-        what = f"a crop of {experiment.crop} holds no patch of {PATCH} pixels"
+        if OWN.get(name, run.system) != run.system:
+            raise UserError(f"'{run.system}' has no {name} to train", fix=f"only {OWN[name]} has; change loss")
+    if "transmission" in run.loss and run.crop < PATCH:
+        what = f"a crop of {run.crop} holds no patch of {PATCH} pixels"
         raise UserError(what, fix=f"set crop to {PATCH} or more")
-    return {name: TERMS[name](experiment) for name in experiment.loss}
+    return {name: TERMS[name](run) for name in run.loss}

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from reprolib import distributed, models
+from reprolib import models
 from reprolib.contrast.features import load_features
-from reprolib.contrast.losses import ContrastiveRegularisation
+from reprolib.contrast.losses import LAYER_WEIGHTS, ContrastiveRegularisation
 from reprolib.contrast.samples import Rate
 from reprolib.data.haze_batches import HazeBatches
 from reprolib.data.paired import Pair, open_split
 from reprolib.data.paired_batches import CropBatches
 from reprolib.data.registry import get_dataset
 from reprolib.data.scenes import FixedHaze, open_scenes
-from reprolib.errors import UserError, unknown
+from reprolib.errors import UserError
 from reprolib.metrics.protocols import measure
 from reprolib.models.inference import restore
-from reprolib.runs.run import Experiment
-from reprolib.training.loop import Stateful
-from reprolib.training.terms import Attempt, Distillation, build_terms
+from reprolib.runs.run import DehazingRun
+from reprolib.training.checkpoint import Stateful
+from reprolib.training.dehazing.terms import Distillation, Restoration, build_terms
+from reprolib.training.optimisation import build_optimiser, take_step
+from reprolib.training.start import start_from
 
 TEACHING = 1 / 3
 """Share of a distilled run's steps that goes to the teacher first: 30 of 90 epochs, as users report KDDN's schedule."""
@@ -33,42 +38,59 @@ Batches = CropBatches | HazeBatches
 """Pairs from disk, or clear pictures under haze drawn at every step."""
 
 
+@runtime_checkable
+class Mixing(Protocol):
+    """A network whose mixing factors are worth a look (AECR-Net)."""
+
+    def mixing_factors(self) -> dict[str, float]: ...
+
+
 class DehazingTask:
     """min of the terms' weighted sum + beta * CR(phi(I), J, I) over pairs of hazy I and clear J (slides' equation).
 
     With distillation (KDDN) the first third of the steps trains the teacher on the clear pictures alone, and the rest
     the student. The teacher is a second network of the run, so that a resumed run finds it as it was; it is not kept.
+
+    Args:
+        init: weights of the network to start from, ours or published.
     """
 
-    def __init__(self, experiment: Experiment, fabric: Fabric, validation: Iterable[Pair]):
-        self.experiment, self.validation, self.device = experiment, validation, fabric.device
-        self.system = models.get(experiment.system)
-        self.network = self.system.build(**experiment.network)
+    def __init__(self, run: DehazingRun, fabric: Fabric, validation: Iterable[Pair], init: Path | None = None):
+        # what is trained
+        self.run = run
+        self.system = models.get(run.system)
+        self.network: nn.Module = self.system.build(**run.network)
         if not any(p.requires_grad for p in self.network.parameters()):
-            fix = f"run `reprolib evaluate {experiment.system}`"
-            raise UserError(f"'{experiment.system}' has nothing to train", fix=fix)
-        self.memory_format = torch.channels_last if experiment.channels_last else torch.contiguous_format
-        self.terms = build_terms(experiment)
+            fix = f"run `reprolib evaluate {run.system}`"
+            raise UserError(f"'{run.system}' has nothing to train", fix=fix)
+        if init is not None:
+            start_from(self.network, self.system, init)
+        # on what, and in which layout
+        self.device = fabric.device
+        self.memory_format = torch.channels_last if run.channels_last else torch.contiguous_format
+        # what is minimised
+        self.terms = build_terms(run)
         for term in self.terms.values():
             self._settle(term)
-        self.networks: dict[str, nn.Module] = {"network": self.network}
         distillation = self.terms.get("distillation")
         self.distillation = distillation if isinstance(distillation, Distillation) else None
+        self.contrast: ContrastiveRegularisation | None = None
+        # how it is scored on the way
+        self.validation = validation
+        # what the loop saves
+        self.networks: dict[str, nn.Module] = {"network": self.network}
         if self.distillation:
             self.networks["teacher"] = self.distillation.teacher
-        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.optimisers: dict[str, Optimizer] = {}
         self.extras: dict[str, Stateful] = {}
-        self.wrapped = {}
         for name, network in self.networks.items():
             self._settle(network)
-            self.optimisers[name] = build_optimiser(experiment, network.parameters())
-            self.wrapped[name] = fabric.setup(network, self.optimisers[name])
-        self.contrast: nn.Module | None = None
-        if experiment.contrast:
-            features = load_features(experiment.contrast.features)
-            rate = Rate.parse(experiment.contrast.rate)
-            self.contrast = ContrastiveRegularisation(features, rate, experiment.contrast.reduction,
-                                                      experiment.contrast.pool)
+            self.optimisers[name] = build_optimiser(run.optimiser, run.learning_rate, network.parameters())
+        if run.contrast:
+            features = load_features(run.contrast.features)
+            rate = Rate.parse(run.contrast.rate)
+            self.contrast = ContrastiveRegularisation(features, rate, run.contrast.reduction, run.contrast.pool,
+                                                      run.contrast.layer_weights or LAYER_WEIGHTS)
             self._settle(self.contrast)
 
     def _settle(self, module: nn.Module) -> None:
@@ -78,7 +100,7 @@ class DehazingTask:
     def step(self, fabric: Fabric, batch: tuple[Tensor, Tensor], step: int,
              generator: torch.Generator) -> dict[str, Tensor]:
         hazy_B3HW, clear_B3HW = (x.contiguous(memory_format=self.memory_format) for x in batch)
-        if self.distillation and step < TEACHING * self.experiment.steps:
+        if self.distillation and step < TEACHING * self.run.steps:
             with fabric.autocast():
                 teaching = self.distillation.reconstruction(clear_B3HW)
             self._descend(fabric, "teacher", teaching)
@@ -92,73 +114,56 @@ class DehazingTask:
     def _loss(self, hazy_B3HW: Tensor, clear_B3HW: Tensor, step: int,
               generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum, and its terms without their weights."""
-        attempt = Attempt(self.network, hazy_B3HW, clear_B3HW, generator, self.system.multiple,
+        restoration = Restoration(self.network, hazy_B3HW, clear_B3HW, generator, self.system.multiple,
                           with_features=self.distillation is not None)
-        found = {name: term(attempt) for name, term in self.terms.items()}
-        total = torch.stack([self.experiment.loss[name] * value for name, value in found.items()]).sum()
+        found = {name: term(restoration) for name, term in self.terms.items()}
+        total = torch.stack([self.run.loss[name] * value for name, value in found.items()]).sum()
         logged = {name: value.detach() for name, value in found.items()}
-        settings = self.experiment.contrast
-        if self.contrast is not None and settings and step >= settings.start * self.experiment.steps:
-            cr, logs = self.contrast(attempt.restored_B3HW, clear_B3HW, hazy_B3HW, generator=generator)
+        settings = self.run.contrast
+        if self.contrast is not None and settings and step >= settings.start * self.run.steps:
+            cr, logs = self.contrast(restoration.restored_B3HW, clear_B3HW, hazy_B3HW, generator=generator)
             total = total + settings.weight * cr
             logged |= {"cr": cr.detach(), **{f"cr_{k}": v for k, v in logs.items()}}
         return total, logged
 
     def _descend(self, fabric: Fabric, name: str, loss: Tensor) -> None:
         """One step of one network's optimiser."""
-        network, optimiser = self.wrapped[name]
-        optimiser.zero_grad()
+        self.optimisers[name].zero_grad()
         fabric.backward(loss)
-        if self.experiment.clip:
-            distributed.average_gradients(self.optimisers[name])
-            fabric.clip_gradients(network, optimiser, max_norm=self.experiment.clip)
-        optimiser.step()
+        take_step(self.optimisers[name], self.run.clip)
 
     def begin(self, batches: Batches) -> None:
         """Nothing has to be known before the first step."""
 
-    def validate(self) -> float:
+    def validate(self, pictures: int | None = None) -> float:
         """Mean PSNR in dB over the validation split."""
         scores = [measure(restore(self.network, pair.hazy, self.system.multiple), pair.clear / 255.0,
-                          metrics=("psnr",))["psnr"] for pair in self.validation]
+                          metrics=("psnr",))["psnr"]
+                  for pair in itertools.islice(self.validation, pictures)]
         return sum(scores) / len(scores)
 
     def observe(self) -> dict[str, float]:
-        factors = getattr(self.network, "mixing_factors", None)
-        return factors() if factors else {}
+        return self.network.mixing_factors() if isinstance(self.network, Mixing) else {}
 
     def weights(self) -> dict[str, Tensor]:
         return self.network.state_dict()
 
 
-def build_optimiser(experiment: Experiment, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser that an experiment asks for.
-
-    Raises:
-        UserError: no such kind.
-    """
-    settings, rate = experiment.optimiser, experiment.learning_rate
-    if settings.kind == "adam":
-        return torch.optim.Adam(parameters, lr=rate, betas=settings.betas, weight_decay=settings.weight_decay)
-    if settings.kind == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    raise unknown("optimiser", settings.kind, ("adam", "sgd"))
-
-
-def open_run(experiment: Experiment, fabric: Fabric, data_root: Path | None = None) -> tuple[DehazingTask, Batches]:
+def open_run(run: DehazingRun, fabric: Fabric, data_root: Path | None = None,
+             init: Path | None = None) -> tuple[DehazingTask, Batches]:
     """The task and the batches of a run.
 
     Raises:
         UserError: missing data or wrong settings.
     """
-    batches, validation = _open_data(experiment, data_root)
-    return DehazingTask(experiment, fabric, validation), batches
+    batches, validation = _open_data(run, data_root)
+    return DehazingTask(run, fabric, validation, init), batches
 
 
-def _open_data(experiment: Experiment, root: Path | None) -> tuple[Batches, Iterable[Pair]]:
+def _open_data(run: DehazingRun, root: Path | None) -> tuple[Batches, Iterable[Pair]]:
     """What is trained on, and what is validated on."""
-    name = experiment.dataset
-    shape = (experiment.crop, experiment.batch, experiment.steps, experiment.seed, experiment.augment)
+    name = run.dataset
+    shape = (run.crop, run.batch, run.steps, run.seed, run.augment)
     if get_dataset(name).kind == "scenes":
         return HazeBatches(open_scenes(name, "train", root), *shape), FixedHaze(open_scenes(name, "val", root))
     return CropBatches(open_split(name, "train", root), *shape), open_split(name, "val", root)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reprolib import cli
-from reprolib.application import apply
+from reprolib.commands import main as cli
 from reprolib.data.images import read_rgb, write_png
 from reprolib.errors import UserError
+from reprolib.evaluation.apply import apply
 
 RANDOM = np.random.default_rng(0)
 
@@ -22,7 +22,7 @@ def photo(height: int = 24, width: int = 30, channels: int = 3) -> np.ndarray:
 
 
 def dehaze(source: Path, output: Path, **options: object):  # type: ignore[no-untyped-def]
-    return apply(source, output, "dehazing", "dcp", None, **options)  # type: ignore[arg-type]
+    return apply(source, output, "dehazing", "dcp", None, "mini", **options)  # type: ignore[arg-type]
 
 
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object):  # type: ignore[no-untyped-def]
@@ -119,9 +119,18 @@ def test_transparency_is_kept_on_request(tmp_path: Path) -> None:
         assert image.mode == "RGB"
 
 
+def test_tiles_are_refused_where_they_would_show_and_a_large_picture_is_said(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_png(tmp_path / "a.png", photo())
+    with pytest.raises(UserError, match="all pixels.*leave --tile out"):
+        dehaze(tmp_path / "a.png", tmp_path / "b.png", tile=512)
+    monkeypatch.setattr("reprolib.evaluation.apply.LARGE", 100)
+    assert dehaze(tmp_path / "a.png", tmp_path / "b.png").notes == ["a.png is large, and dcp needs all of it at once"]
+
+
 def test_a_network_that_answers_no_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_png(tmp_path / "in" / "a.png", photo())
-    monkeypatch.setattr("reprolib.application.RUN", {"dehazing": lambda _, x, __: np.full(x.shape, np.nan)})
+    monkeypatch.setattr("reprolib.evaluation.apply.RUN", {"dehazing": lambda _, x, *__: np.full(x.shape, np.nan)})
     outcome = dehaze(tmp_path / "in", tmp_path / "out")
     assert outcome.written == 0 and "not finite" in str(outcome.failures[0]) and "a.png" in str(outcome.failures[0])
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,67 @@
+"""`reprolib bench` and `bench-translators`: what a step costs; run by hand, and kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from reprolib.commands.console import show
+from reprolib.commands.options import LARGEST, MINI, Accelerator, Json, Profile, known_precisions, refuse
+
+Side = Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Side of the pictures; by default the target's.")]
+
+
+def bench(
+    system: Annotated[str, typer.Argument(help="A dehazer, cut or fastcut.")],
+    task: Annotated[Literal["train", "evaluate"], typer.Option(
+        help="train: an optimisation step; evaluate: a whole picture.")] = "train",
+    precision: Annotated[list[str] | None, typer.Option(
+        callback=known_precisions, help="32-true or bf16-mixed, once for each.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Pictures of a batch; by default the target's.")]
+    = None,
+    crop: Side = None,
+    width: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Channels of the first layer, if reduced.")]
+    = None,
+    rate: Annotated[str | None, typer.Option(help="positives:negatives of CR, '1:1' by default.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, max=LARGEST, help="Turns that are timed.")] = 20,
+    accelerator: Accelerator = "auto",
+    as_json: Json = False,
+) -> None:
+    """Time a step beside the plain way of taking it, in one run; keeps results/bench/*.json."""
+    from reprolib import models
+    from reprolib.contrast.samples import Rate
+
+    if task == "evaluate":
+        refuse("evaluating whole pictures, one by one", batch=batch, crop=crop, rate=rate)
+    if models.get(system).task == "translation":
+        refuse("a translator", rate=rate)
+    Rate.parse(rate or "1:1")
+
+    from reprolib.bench.case import cases
+    from reprolib.bench.run import bench as run
+    from reprolib.bench.run import keep
+
+    chosen = cases(system, task, precision or None, batch, crop, width, rate or "1:1", accelerator)
+    rows = [run(case, repeats) for case in chosen]
+    paths = keep(rows)
+    show(rows, as_json, ("system", "task", "precision", "step_seconds", "reference_seconds", "speedup", "memory_ratio",
+                       "share_of_ceiling"), in_files=True)
+    if as_json:
+        return
+    for verdict in (v for row in rows for v in row["targets"]):
+        outcome = "met" if verdict["met"] else f"missed by {verdict['missed_by']:.0%}: {verdict['bound']}"
+        print(f"{verdict['measure']} {verdict['value']:.2f}, target {verdict['target']}: {outcome}")
+    print(f"written to {', '.join(map(str, paths))}")
+
+
+def bench_translators(
+    profile: Profile = MINI,
+    crop: Annotated[int, typer.Option(min=8, max=LARGEST, help="Side of the pictures.")] = 128,
+    repeats: Annotated[int, typer.Option(min=1, max=LARGEST, help="Steps that are timed.")] = 4,
+    accelerator: Accelerator = "auto",
+) -> None:
+    """Time a step of every translator of a profile in one go; keeps results/bench/translators_PROFILE.json."""
+    from reprolib.bench.translators import write_costs
+
+    print(write_costs(profile, crop, repeats=repeats, accelerator=accelerator))

@@ -1,0 +1,56 @@
+"""`reprolib measure` and `reprolib verify`: checkpoints become records, and are held to the present code."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reprolib.commands.console import show
+from reprolib.commands.options import LARGEST, MINI, Accelerator, Jobs, Json, Profile, Seed, Targets
+from reprolib.commands.project import require_own_package
+
+
+def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, jobs: Jobs = None,
+            as_json: Json = False) -> None:
+    """Measure runs of a profile: each one's checkpoint on its test pictures; writes pictures and records.
+
+    Given weights on a given dataset are measured by `reprolib evaluate`.
+    """
+    from reprolib.evaluation.run import measure_run
+    from reprolib.runs.concurrent import side_by_side
+    from reprolib.runs.digests import measuring_entries
+    from reprolib.runs.profile import select
+    from reprolib.runtime import preload
+
+    require_own_package()
+    chosen = select(profile, targets, seed=seed)
+    preload(["reprolib.evaluation.run", *(name for run in chosen for name in measuring_entries(run))])
+    rows = [{"run": r.experiment, "dataset": r.dataset, "metric": r.metric, "value": r.value, "input": r.input_value,
+             "n": r.n, "status": r.status, "checkpoint": r.checkpoint}
+            for records in side_by_side(measure_run, chosen, jobs, always=True) for r in records]
+    show(rows, as_json, ("run", "metric", "value", "input", "n"), in_files=True)
+
+
+def verify(
+    target: Annotated[str, typer.Argument(metavar="RUN", help="A run of the profile.")],
+    profile: Profile = MINI,
+    steps: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="How many; by default 100 or more.")] = None,
+    accelerator: Accelerator = "auto",
+) -> None:
+    """Train a run's first steps again; if its log is the same bit by bit, it counts as made by the present code.
+
+    Then it is measured again, so that its records say so.
+    """
+    require_own_package()
+    from reprolib.evaluation.run import measure_run
+    from reprolib.runs.concurrent import side_by_side
+    from reprolib.runs.profile import find
+    from reprolib.training.verify import verify_run
+
+    run = find(profile, target)
+    verified = verify_run(run, steps, accelerator=accelerator)
+    print(verified)
+    if not verified.same:
+        raise typer.Exit(1)
+    side_by_side(measure_run, [run], always=True)

@@ -1,0 +1,80 @@
+"""Options that mean the same in every command, checked as they are parsed.
+
+Names of systems, datasets or runs are looked up by the commands: that needs what takes long to load.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import typer
+
+from reprolib.errors import UserError
+
+Precision = Literal["32-true", "bf16-mixed"]
+"""As in `reprolib.runs.run`."""
+
+MINI = "mini"
+"""The profile that commands mean if none is named."""
+
+LARGEST = 2**31 - 1
+"""Counts beyond this one are slips; libraries in C do not take them."""
+
+
+def positive(value: float | None) -> float | None:
+    """A number above 0 that is finite."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter(f"{value} is not a number above 0.")
+    return value
+
+
+def usable(accelerator: str) -> str:
+    """An accelerator that this machine has; torch is asked only where it must be."""
+    if accelerator == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise typer.BadParameter("this machine has no GPU that torch can use; leave it out, or give 'cpu'.")
+    return accelerator
+
+
+def known_precisions(values: list[str] | None) -> list[str] | None:
+    """Each one of `Precision`; Typer takes no list of choices."""
+    for value in values or ():
+        if value not in get_args(Precision):
+            raise typer.BadParameter(f"'{value}' is not one of {', '.join(get_args(Precision))}.")
+    return values
+
+
+def refuse(command: str, **given: object) -> None:
+    """Refuse options that would be ignored.
+
+    Args:
+        command: what they are given to, in words.
+        given: values by the option's name; None, False and empty lists are not given.
+
+    Raises:
+        UserError: the first that is given.
+    """
+    for name, value in given.items():
+        if value is not None and value is not False and value != []:
+            raise UserError(f"--{name.replace('_', '-')} means nothing to {command}", fix="leave it out")
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Profile = Annotated[str, typer.Option(help="Profile: a folder of profiles/.")]
+Jobs = Annotated[int | None, typer.Option(
+    min=1, max=256, help="Concurrent runs on a CPU, one thread each; by default one more than cores, at most 4.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=LARGEST, help="Seed of everything random, 0 by default.")]
+Steps = Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Optimisation steps, instead of the profile's.")]
+Limit = Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Only the first N pictures.")]
+Workers = Annotated[int, typer.Option(min=0, max=256, help="Processes that load batches.")]
+Accelerator = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(callback=usable, help="Device to compute on.")]
+Root = Annotated[Path | None, typer.Option(
+    exists=True, file_okay=False, help="Folder of the dataset, instead of the registered one.")]
+Weights = Annotated[Path | None, typer.Option(
+    exists=True, dir_okay=False, help="Weights, ours or published; by default those that the profile trained.")]
+Targets = Annotated[list[str], typer.Argument(
+    metavar="RUN|SYSTEM...", help="Runs of the profile, or systems: with --dataset, or all their runs.")]

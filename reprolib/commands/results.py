@@ -1,0 +1,74 @@
+"""`reprolib ledger | claims | check | calibrate`: numbers held against numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reprolib.commands.console import show
+from reprolib.commands.options import MINI, Jobs, Json, Profile
+from reprolib.commands.project import require_own_package
+
+if TYPE_CHECKING:
+    from reprolib.results.ledger import Entry
+
+
+def ledger(profile: Profile = MINI, as_json: Json = False) -> None:
+    """Every cell of the papers' tables: status, paper, ours, why."""
+    show(_entries(profile), as_json, ("row", "dataset", "metric", "paper_value", "value", "spread", "status"))
+
+
+def claims(profile: Profile = MINI, as_json: Json = False) -> None:
+    """What the papers claim, held against the numbers measured here."""
+    from reprolib import papers
+    from reprolib.results import claims
+
+    entries = _entries(profile)
+    values, spreads = claims.values(entries), claims.spreads(entries)
+    rows = [{"paper": c.paper, "table": c.table, "claim": c.text, "left": c.left, "right": c.right, "column": c.column,
+             "metric": c.metric, "better": c.better, "verdict": claims.check(c, values, spreads)}
+            for c in papers.claims()]
+    show(rows, as_json, ("claim", "left", "right", "column", "metric", "verdict"))
+
+
+def check(profile: Profile = MINI, as_json: Json = False) -> None:
+    """The regression gate: exit 1 if any number is missing, not finite or outside its recorded tolerance."""
+    from dataclasses import asdict
+
+    from reprolib.results import gate
+    from reprolib.runs.profile import read_profile
+
+    read_profile(profile)
+    outcomes = gate.check(profile)
+    failed = sum(not outcome.ok for outcome in outcomes)
+    if as_json:
+        show([asdict(outcome) for outcome in outcomes], True, ())
+    else:
+        for outcome in outcomes:
+            print(f"{'ok  ' if outcome.ok else 'FAIL'} {outcome.id}: {outcome.why}")
+        print(f"{len(outcomes) - failed} passed, {failed} failed")
+    if failed or not outcomes:
+        raise typer.Exit(1)
+
+
+def calibrate(
+    profile: Profile = MINI,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds, 0 included.")] = 3,
+    add: Annotated[bool, typer.Option("--add", help="Keep what is recorded, and record only what is not.")] = False,
+    jobs: Jobs = None,
+) -> None:
+    """Train and measure the profile with several seeds; record the expected results and their tolerances."""
+    from reprolib.results.calibration import calibrate as run
+
+    require_own_package()
+    print(run(profile, seeds, jobs, add=add))
+
+
+def _entries(profile: str) -> list[Entry]:
+    """The ledger of a profile that there is."""
+    from reprolib.results.ledger import build
+    from reprolib.runs.profile import read_profile
+
+    read_profile(profile)
+    return build(profile)

@@ -1,0 +1,158 @@
+"""A trained network, or a prior, on anybody's pictures."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from reprolib import models
+from reprolib.data.images import WRITTEN, read_photo, survey, write_image
+from reprolib.data.outputs import plan_outputs
+from reprolib.errors import UserError, unknown
+from reprolib.evaluation.networks import device, load_network
+from reprolib.models.inference import restore, to_uint8, translate
+from reprolib.models.tiling import LARGE, TILE, looks_at_all_pixels
+from reprolib.progress import track
+from reprolib.runs.places import Places
+from reprolib.runs.profile import find, read_profile
+
+RUN = {"dehazing": restore, "translation": translate}
+
+FORMATS = ("png", "jpg", "keep")
+"""Formats of outputs; 'keep' is the input's own, and PNG where that one is not written."""
+
+_WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
+
+
+@dataclass
+class Outcome:
+    """What came of the pictures."""
+
+    written: int = 0
+    failures: list[UserError] = field(default_factory=list)
+    """Of pictures that could not be read or processed; the others were written."""
+    notes: list[str] = field(default_factory=list)
+    """What else to tell a person, a line each."""
+
+
+def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str, *,
+          form: str = "png", subfolders: bool = False, alpha: bool = False, tile: int | None = None) -> Outcome:
+    """Dehaze or translate a picture into a picture, or a folder of pictures into a folder, of any size.
+
+    Photos are read as viewers show them: upright, and in sRGB. In a folder a bad picture does not stop the others.
+    What an earlier run wrote under the same names is replaced, and counted in the notes; inputs never are.
+
+    Args:
+        task: 'dehazing' or 'translation'; a translator needs nothing of its target domain.
+        name: the system.
+        weights: ours or the published ones; None takes the profile's trained ones.
+        form: of the outputs, one of `FORMATS`. A single output whose name has an ending has the format of that.
+        subfolders: also the pictures in subfolders, which come again in `output`.
+        alpha: keep transparency, where the format has it.
+        tile: side of tiles in pixels, 0 for none; None tiles pictures of more than `tiling.LARGE` pixels if the
+            network allows it, and notes where it does not.
+
+    Raises:
+        UserError: no such input, not a system of this task, no weights, tiles for a network that looks at all pixels,
+            names that would meet, a place that cannot be written; of a single input also what is wrong with it.
+    """
+    system = models.get(name)
+    if system.task != task:
+        raise UserError(f"'{name}' is a system of {system.task}", fix=f"choose from {', '.join(models.names(task))}")
+    if form not in FORMATS:
+        raise unknown("format", form, FORMATS)
+    outcome = Outcome()
+    planned = _plan(source, output, form, subfolders, outcome)
+    if weights is None and system.trained:
+        weights = trained(name, profile)
+    network = load_network(system, weights).to(device())
+    whole_because = looks_at_all_pixels(network, system.multiple)
+    if tile and whole_because:
+        raise UserError(f"{name} takes something of all pixels ({whole_because}), and tiles would show",
+                        fix="leave --tile out, or reduce the picture")
+    replaced = sum(target.exists() for _, target in planned)
+    for path, target in track(planned, f"{task} with {name}"):
+        try:
+            with _noted(outcome.notes):
+                picture_HWC = read_photo(path, alpha and WRITTEN[target.suffix.lower()] in _WITH_ALPHA)
+            side = tile
+            if tile is None and picture_HWC[..., 0].size > LARGE:
+                side = None if whole_because else TILE
+                if whole_because:
+                    outcome.notes.append(f"{path.name} is large, and {name} needs all of it at once")
+            result_HW3 = RUN[task](network, picture_HWC[..., :3], system.multiple, side or None)
+            if not np.isfinite(result_HW3).all():
+                raise UserError(f"{name} answers with numbers that are not finite", where=path,
+                                fix="check the weights with another picture")
+        except UserError as error:
+            if not source.is_dir():
+                raise
+            outcome.failures.append(error)
+            continue
+        write_image(target, np.concatenate((to_uint8(result_HW3), picture_HWC[..., 3:]), axis=2))
+        outcome.written += 1
+    if replaced:
+        outcome.notes.append(f"{replaced} of an earlier run replaced")
+    return outcome
+
+
+def _plan(source: Path, output: Path, form: str, subfolders: bool, outcome: Outcome) -> list[tuple[Path, Path]]:
+    """Each input and its output."""
+    if source.is_dir():
+        listing = survey(source, subfolders)
+        if note := listing.note():
+            outcome.notes.append(note)
+        inputs = listing.pictures
+        if subfolders and output.resolve() != source.resolve():  # what an earlier run wrote is no input
+            inputs = [path for path in inputs if not path.resolve().is_relative_to(output.resolve())]
+        return list(zip(inputs, _named(inputs, output, form, source if subfolders else None), strict=True))
+    if output.is_dir():
+        return [(source, _named([source], output, form, None)[0])]
+    kind = output.suffix.lower()
+    if kind not in WRITTEN:
+        raise UserError("the output of one picture is a picture", where=output,
+                        fix=f"give a name that ends in {', '.join(sorted(WRITTEN))}, or an existing folder")
+    if output.resolve() == source.resolve():
+        raise UserError("the output would replace the input", where=source, fix="choose another name")
+    return [(source, output)]
+
+
+def _named(inputs: list[Path], folder: Path, form: str, base: Path | None) -> list[Path]:
+    if form != "keep":
+        return plan_outputs(inputs, folder, f".{form}", base)
+    # What is not written in its own format becomes a PNG beside the others, under its whole name.
+    kept = [path if path.suffix.lower() in WRITTEN else path.with_name(f"{path.name}.png") for path in inputs]
+    return plan_outputs(kept, folder, None, base)
+
+
+@contextmanager
+def _noted(notes: list[str]) -> Iterator[None]:
+    """Warnings about a picture become notes."""
+    with warnings.catch_warnings(record=True, action="always") as said:
+        yield
+    notes += [str(warning.message) for warning in said if warning.category is UserWarning]
+
+
+def trained(system: str, profile: str, dataset: str | None = None, root: Path = Path()) -> Path:
+    """The first checkpoint of a profile's runs of a system.
+
+    Args:
+        dataset: only of runs that were trained or are measured on it.
+
+    Raises:
+        UserError: there is none.
+    """
+    runs = [r for r in read_profile(profile, root).of_system(system) if dataset in (None, r.dataset, r.measured_on)]
+    if not runs and dataset is not None:  # trained by hand
+        runs = [find(profile, system, dataset, root)]
+    for run in runs:
+        if Places(run, root).weights.is_file():
+            return Places(run, root).weights
+    on = f" on {dataset}" if dataset else ""
+    raise UserError(f"no trained {system}{on} in profile '{profile}'", where=f"checkpoints/{profile}",
+                    fix=f"give --weights FILE, or run `reprolib train {system} --profile {profile}`")

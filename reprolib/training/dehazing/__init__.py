@@ -1,0 +1,1 @@
+"""Training dehazers on pairs: the task, and the terms of its loss."""

@@ -1,0 +1,49 @@
+"""Tiles: the same as the whole picture where a network is local, without seams, and which networks are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from reprolib import models
+from reprolib.models.inference import restore
+from reprolib.models.tiling import OVERLAP, in_tiles, looks_at_all_pixels
+
+TILE = 2 * OVERLAP
+
+
+@pytest.mark.parametrize("size", [(TILE + 1, 40), (700, TILE), (900, 1300), (30, 40), (TILE, TILE)])
+def test_local_network_is_the_same_in_tiles(size: tuple[int, int]) -> None:
+    network = nn.AvgPool2d(9, stride=1, padding=4)
+    x = torch.rand(1, 3, *size, dtype=torch.float64)
+    with torch.inference_mode():
+        torch.testing.assert_close(in_tiles(network, x, 1), network(x), rtol=0, atol=1e-12)
+
+
+def test_tiles_lie_on_the_grid_of_a_network_that_halves() -> None:
+    def halve(x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[2] % 48 == x.shape[3] % 48 == 0
+        return nn.functional.interpolate(x[..., ::48, ::48], scale_factor=48)
+
+    x = torch.rand(1, 3, 48 * 30, 48 * 20)
+    torch.testing.assert_close(in_tiles(halve, x, 500, 48), halve(x))
+
+
+def test_no_seam_is_seen_on_a_smooth_picture() -> None:
+    rows, columns = np.mgrid[:600, :700]
+    smooth = np.stack((rows / 4, columns / 5, (rows + columns) / 8), axis=2).astype(np.uint8)
+    system = models.get("griddehazenet")
+    torch.manual_seed(0)
+    network = system.build(width=4, growth=4)
+    whole, tiled = (restore(network, smooth, system.multiple, tile) for tile in (None, TILE))
+    assert np.abs(whole - tiled).max() < 1 / 255
+
+
+@pytest.mark.parametrize(("name", "local"), [
+    ("aodnet", True), ("griddehazenet", True), ("msbdn", True), ("dcp", False), ("dehazenet", False),
+    ("ffanet", False), ("kddn", False), ("fdu", False), ("aecrnet", False), ("gcanet", False), ("cut", False)])
+def test_which_networks_look_at_all_pixels(name: str, local: bool) -> None:
+    system = models.get(name)
+    assert (looks_at_all_pixels(system.build(), system.multiple) is None) == local
