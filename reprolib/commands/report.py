@@ -86,6 +86,24 @@ def report_dcp(
     write(measure_variants(dataset, list(choose_pictures(dataset, limit, root))))
 
 
+@app.command("printed")
+def report_printed(
+    system: Annotated[list[str], typer.Argument(metavar="NAME=WEIGHTS...", help="Dehazers with the authors' weights.")],
+    dataset: Annotated[str, typer.Option(help="Dataset of pairs.")] = "sots-indoor",
+    root: Root = None,
+) -> None:
+    """Hold printed numbers against every protocol; writes results/published/tables/protocols_published.*.
+
+    Goes on where it was interrupted: scores of pictures are kept in runs/published/.
+    """
+    from reprolib.data.paired import open_split
+    from reprolib.evaluation.printed import compare, measure_systems
+    from reprolib.report.printed import write
+
+    weights = {name: Path(file) if file else None for name, _, file in (text.partition("=") for text in system)}
+    write(compare(measure_systems(weights, open_split(dataset, "test", root)), dataset))
+
+
 @app.command("pictures")
 def report_pictures(
     dataset: Annotated[str, typer.Argument(help="Registered dataset of pairs.")],
