@@ -77,13 +77,16 @@ def report_protocols(profile: Profile = MINI) -> None:
 def report_dcp(
     dataset: Annotated[str, typer.Argument(help="Dataset of pairs.")] = "sots-indoor",
     root: Root = None,
-    limit: Annotated[int, typer.Option(min=1, max=LARGEST, help="Pairs, each of another scene.")] = 12,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST, help="Pairs, of as many scenes as there are.")] = 12,
+    choice: Annotated[list[str] | None, typer.Option(
+        help="First words of a choice, once for each; by default all but soft matting, which is slow.")] = None,
 ) -> None:
-    """Measure the documented variants of DCP; writes results/published/tables/dcp_variants.*."""
-    from reprolib.evaluation.dcp_variants import choose_pictures, measure_variants
+    """Measure the documented variants of DCP; adds to results/published/tables/dcp_variants.*."""
+    from reprolib.evaluation.dcp_variants import choose_pictures, choose_variants, measure_variants
     from reprolib.report.dcp import write
 
-    write(measure_variants(dataset, list(choose_pictures(dataset, limit, root))))
+    variants = choose_variants(choice or ())
+    write(measure_variants(dataset, list(choose_pictures(dataset, limit, root)), variants))
 
 
 @app.command("printed")
