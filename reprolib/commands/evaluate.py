@@ -36,6 +36,7 @@ def evaluate(
     option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of the network, such as middle=3.")] = None,
     output: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for the pictures.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the scores of published weights as records.")] = False,
+    source: Annotated[str, typer.Option(help="Where kept weights are from: whose, which repository, commit.")] = "",
     profile: Annotated[str | None, typer.Option(help="Profile whose trained weights are taken: 'mini'.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -70,7 +71,7 @@ def evaluate(
     if keep:
         from reprolib.evaluation.published import record
 
-        record(result, weights if system.trained else None, root, limit)
+        record(result, weights if system.trained else None, root, limit, source=source)
     print_result(to_json(result.as_json()) if as_json else page(result), keep=f"evaluate_{target}_{dataset}")
 
 

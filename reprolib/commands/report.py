@@ -77,13 +77,34 @@ def report_protocols(profile: Profile = MINI) -> None:
 def report_dcp(
     dataset: Annotated[str, typer.Argument(help="Dataset of pairs.")] = "sots-indoor",
     root: Root = None,
-    limit: Annotated[int, typer.Option(min=1, max=LARGEST, help="Pairs, each of another scene.")] = 12,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST, help="Pairs, of as many scenes as there are.")] = 12,
+    choice: Annotated[list[str] | None, typer.Option(
+        help="First words of a choice, once for each; by default all but soft matting, which is slow.")] = None,
 ) -> None:
-    """Measure the documented variants of DCP; writes results/published/tables/dcp_variants.*."""
-    from reprolib.evaluation.dcp_variants import choose_pictures, measure_variants
+    """Measure the documented variants of DCP; adds to results/published/tables/dcp_variants.*."""
+    from reprolib.evaluation.dcp_variants import choose_pictures, choose_variants, measure_variants
     from reprolib.report.dcp import write
 
-    write(measure_variants(dataset, list(choose_pictures(dataset, limit, root))))
+    variants = choose_variants(choice or ())
+    write(measure_variants(dataset, list(choose_pictures(dataset, limit, root)), variants))
+
+
+@app.command("printed")
+def report_printed(
+    system: Annotated[list[str], typer.Argument(metavar="NAME=WEIGHTS...", help="Dehazers with the authors' weights.")],
+    dataset: Annotated[str, typer.Option(help="Dataset of pairs.")] = "sots-indoor",
+    root: Root = None,
+) -> None:
+    """Hold printed numbers against every protocol; writes results/published/tables/protocols_published.*.
+
+    Goes on where it was interrupted: scores of pictures are kept in runs/published/.
+    """
+    from reprolib.data.paired import open_split
+    from reprolib.evaluation.printed import compare, measure_systems
+    from reprolib.report.printed import write
+
+    weights = {name: Path(file) if file else None for name, _, file in (text.partition("=") for text in system)}
+    write(compare(measure_systems(weights, open_split(dataset, "test", root)), dataset))
 
 
 @app.command("pictures")

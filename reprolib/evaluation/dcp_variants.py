@@ -18,7 +18,7 @@ from torch import Tensor
 
 from reprolib import metrics
 from reprolib.data.paired import Pair, PairedFolder, open_split, scene
-from reprolib.errors import UserError
+from reprolib.errors import UserError, unknown
 from reprolib.evaluation.dehazing import mean
 from reprolib.evaluation.printed import IN_USE
 from reprolib.metrics.protocols import DEFAULT, measure
@@ -69,6 +69,21 @@ VARIANTS = (
 MATTING = Variant("soft matting, lambda 1e-4 (the paper's)", {"refine": "matting"})
 """By itself, since it takes some seconds a picture."""
 
+def choose_variants(named: Sequence[str]) -> tuple[Variant, ...]:
+    """The base, and the variants whose words begin with one of these; all but soft matting if there are none.
+
+    Raises:
+        UserError: nothing begins so.
+    """
+    if not named:
+        return VARIANTS
+    known = (*VARIANTS[1:], MATTING)
+    for words in named:
+        if not any(variant.choice.startswith(words) for variant in known):
+            raise unknown("choice of DCP", words, (variant.choice for variant in known))
+    return (VARIANTS[0], *(v for v in known if v.choice.startswith(tuple(named))))
+
+
 OTHER_SSIMS = ("grey", "volume")
 """Protocols of `reprolib.evaluation.printed` whose SSIM stands beside the first: nobody says which one was printed."""
 
@@ -88,7 +103,10 @@ def _rounded(x: Tensor) -> Tensor:
 
 
 def choose_pictures(dataset: str, limit: int, data_root: Path | None = None) -> PairedFolder:
-    """At most `limit` test pairs, each of another scene and, of the versions of its scene, of another strength of haze.
+    """At most `limit` test pairs, of as many scenes and strengths of haze as there can be.
+
+    One of each scene comes first, the first version of the first one, the second of the second and so on; then one of
+    each again, of the next strength.
 
     Raises:
         UserError: the dataset is not there, or a limit below 1.
@@ -99,7 +117,9 @@ def choose_pictures(dataset: str, limit: int, data_root: Path | None = None) -> 
     scenes: dict[str, list[tuple[str, Path, Path]]] = {}
     for file in pairs.files:
         scenes.setdefault(scene(file[0]), []).append(file)
-    chosen = [versions[number % len(versions)] for number, versions in enumerate(scenes.values())]
+    rounds = range(max(map(len, scenes.values())))
+    chosen = [versions[(number + turn) % len(versions)] for turn in rounds
+              for number, versions in enumerate(scenes.values()) if turn < len(versions)]
     return PairedFolder(chosen[:limit], pairs.border)
 
 

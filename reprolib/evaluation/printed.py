@@ -9,29 +9,30 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reprolib import metrics, papers
+from reprolib import metrics, models, papers
 from reprolib.data.paired import PairedFolder
 from reprolib.errors import UserError
 from reprolib.evaluation.dehazing import mean
+from reprolib.evaluation.networks import device, load_network
+from reprolib.files import sha256
 from reprolib.metrics.protocols import PROTOCOLS, UNIFORM, Protocol, measure
+from reprolib.models.inference import restore
 from reprolib.papers import Cell
 from reprolib.progress import track
 
 Scores = Mapping[str, Mapping[str, float]]
 """By protocol and metric."""
 
-_ROUNDED = PROTOCOLS["8bit"]
 IN_USE = (
     *PROTOCOLS.values(),
-    Protocol("valid", "as aecr, without padding"),
-    replace(_ROUNDED, name="valid-8bit", padded=False,
-            text="as 8bit, without padding (scikit-image with Gaussian weights)"),
+    Protocol("valid", "as aecr, without padding; rounded to 8 bits its SSIM is that of y"),
     Protocol("uniform-8bit", "8 bits; SSIM 7x7 uniform window (scikit-image's defaults on saved pictures)",
              eight_bits=True, window=UNIFORM),
     Protocol("uniform-range2", "as skimage7, for a data range of 2 (scikit-image's default for floats before 0.20)",
@@ -43,6 +44,9 @@ IN_USE = (
     Protocol("volume", "8 bits; SSIM of the RGB array as a volume (MATLAB's ssim)", eight_bits=True, volume=True),
 )
 """The registered protocols, and what else papers on dehazing are known to use."""
+
+KEPT = Path("runs/published")
+"""What is measured so far, not tracked by Git."""
 
 SET_PSNR = "aecr, PSNR of the set's mean error"
 """Not a protocol of one picture: one mean squared error over all of them, and its PSNR."""
@@ -107,6 +111,28 @@ def score_in_every_way(restored_HW3: NDArray[np.floating], clear_HW3: NDArray[np
         str, dict[str, float]]:
     """PSNR and SSIM of one picture under every protocol of `IN_USE`."""
     return {p.name: measure(restored_HW3, clear_HW3, p, ("psnr", "ssim")) for p in IN_USE}
+
+
+def measure_systems(weights: Mapping[str, Path | None], pairs: PairedFolder,
+                    folder: Path = KEPT) -> dict[str, dict[str, Scores]]:
+    """Scores of several systems with their authors' weights, by system and picture.
+
+    Args:
+        weights: by system; None for a prior.
+        folder: holds a file of `measure_pictures` for each system and weights file. To be deleted when the pictures or
+            the code have changed.
+
+    Raises:
+        UserError: an unknown system, weights that do not fit, or as `measure_pictures`.
+    """
+    networks = {name: load_network(models.get(name), file).to(device()) for name, file in weights.items()}
+    found = {}
+    for name, network in networks.items():
+        file = weights[name]
+        kept = folder / f"{name}-{sha256(file)[:16] if file else 'prior'}.jsonl"
+        dehaze = partial(restore, network, multiple=models.get(name).multiple)
+        found[name] = measure_pictures(dehaze, pairs, kept, name)
+    return found
 
 
 def measure_pictures(dehaze: Callable[[NDArray[np.uint8]], NDArray[np.floating]], pairs: PairedFolder, kept: Path,

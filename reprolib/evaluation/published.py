@@ -20,12 +20,13 @@ from reprolib.runs.places import records_folder
 
 
 def record(result: Evaluation, weights: Path | None, root: Path | None = None, limit: int | None = None,
-           project: Path = Path()) -> Path:
+           project: Path = Path(), source: str = "") -> Path:
     """Keep what `reprolib.evaluation.evaluate` returned for a dehazer at its published size, as records.
 
     Args:
         weights, root, limit: as they were given to `evaluate`.
         project: whose results/published/records/ is written.
+        source: of the weights, in words: whose they are, from which repository at which commit.
 
     Returns:
         The file that was written.
@@ -38,7 +39,7 @@ def record(result: Evaluation, weights: Path | None, root: Path | None = None, l
         raise UserError("only records of dehazers are kept", where=system.name, fix="read what `evaluate` prints")
     pairs = open_split(dataset.name, result.split, root=root, limit=limit)
     whole = dataset.splits[result.split].get("pairs")
-    parts = [f"{weights.name}, sha256 {sha256(weights)[:16]}" if weights else "nothing learned",
+    parts = [f"{weights.name}, sha256 {sha256(weights)[:16]}" if weights else "nothing learned", source,
              "" if len(pairs) == whole else f"a sample of {len(pairs)} of {whole} pairs"]
     measuring = [metrics.module_of(name) for name in result.scores]
     size = models.full_size_count(system.name)

@@ -11,6 +11,7 @@ from reprolib.evaluation.printed import printed_numbers
 from reprolib.evaluation.record import PUBLISHED
 from reprolib.files import write_text
 from reprolib.report.markdown import to_markdown
+from reprolib.runs.places import results_folder
 
 CLOSE = {"psnr": 0.05, "ssim": 0.0005}
 """A choice gives a printed pair if it comes this near to both numbers."""
@@ -19,8 +20,17 @@ REAL = "sots-indoor"
 
 
 def write(frame: pd.DataFrame, root: Path = Path()) -> None:
-    """results/published/tables/dcp_variants.{csv,md}, from `reprolib.evaluation.dcp_variants.measure_variants`."""
-    out = root / "results" / PUBLISHED / "tables"
+    """results/published/tables/dcp_variants.{csv,md}, from `reprolib.evaluation.dcp_variants.measure_variants`.
+
+    Of the same dataset, what stands there already stays, unless it was measured again on as many pictures.
+    """
+    out = results_folder(PUBLISHED, root) / "tables"
+    if (out / "dcp_variants.csv").is_file():
+        before = read(root)
+        before = before[before["dataset"] == frame["dataset"].iloc[0]]
+        frame = pd.concat([before, frame], ignore_index=True)
+        frame = frame.drop_duplicates(["pictures", "choice"], keep="last")
+        frame = frame.sort_values("pictures", kind="stable", ignore_index=True)
     write_text(out / "dcp_variants.csv", frame.to_csv(index=False, lineterminator="\n"))
     write_text(out / "dcp_variants.md", "\n".join(report(frame)))
 
@@ -31,7 +41,7 @@ def read(root: Path = Path()) -> pd.DataFrame:
     Raises:
         UserError: the variants were not measured.
     """
-    path = root / "results" / PUBLISHED / "tables" / "dcp_variants.csv"
+    path = results_folder(PUBLISHED, root) / "tables" / "dcp_variants.csv"
     if not path.is_file():
         raise UserError("the variants of DCP are not measured yet", where=path, fix="run `reprolib report dcp`")
     return pd.read_csv(path)

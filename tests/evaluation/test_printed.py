@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from reprolib import papers
+from reprolib.commands.report import report_printed
 from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, find_pairs
 from reprolib.errors import UserError
 from reprolib.evaluation import printed
 from reprolib.metrics.protocols import Protocol, measure
+from reprolib.models.dehazing.dcp import DCP
+from reprolib.models.inference import restore
 from reprolib.report import printed as report
 
 Picture = NDArray[np.float64]
@@ -114,6 +117,16 @@ def test_what_is_kept_is_not_measured_again(pairs: PairedFolder, tmp_path: Path)
         printed.measure_pictures(dehaze, pairs, kept)
 
 
+def test_systems_keep_their_scores_by_weights(pairs: PairedFolder, tmp_path: Path) -> None:
+    scores = printed.measure_systems({"dcp": None}, pairs, tmp_path / "kept")
+    first = pairs[0]
+    by_hand = measure(restore(DCP(), first.hazy), first.clear / 255, "aecr", ["psnr"])
+    assert scores["dcp"][first.name]["aecr"]["psnr"] == by_hand["psnr"]
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["dcp-prior.jsonl"]
+    with pytest.raises(UserError, match="system"):
+        printed.measure_systems({"dpc": None}, pairs, tmp_path / "kept")
+
+
 def test_the_table_says_which_protocol_prints_the_same(pairs: PairedFolder, tmp_path: Path) -> None:
     scores = printed.measure_pictures(lambda hazy: hazy / 255, pairs, tmp_path / "lines.jsonl")
     rows = printed.compare({"aodnet": scores})
@@ -128,6 +141,18 @@ def test_the_table_says_which_protocol_prints_the_same(pairs: PairedFolder, tmp_
     assert len(answers) == len(printed.printed_numbers(["aodnet"])) and set(answers["given by"]) == {"none"}
     markdown = (tmp_path / "results/published/tables/protocols_published.md").read_text()
     assert "| AOD-Net " in markdown and "19.82" in markdown
+
+
+def test_the_command_goes_from_weights_to_the_table(
+        pairs: PairedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for side in ("hazy", "clear"):
+        for path in (tmp_path / "set" / side).iterdir():
+            path.rename(path.with_name(f"140{path.name}"))
+    monkeypatch.chdir(tmp_path)
+    report_printed(["dcp"], root=tmp_path / "set")
+    rows = report.read()
+    assert {r.pictures for r in rows} == {3} and {r.system for r in rows} == {"dcp"}
+    assert [path.name for path in Path("runs/published").iterdir()] == ["dcp-prior.jsonl"]
 
 
 def test_a_table_that_was_not_measured_is_said_so(tmp_path: Path) -> None:

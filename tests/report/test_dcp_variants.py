@@ -37,8 +37,10 @@ def sots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_version_of_each_scene_and_of_every_strength(sots: Path) -> None:
-    pairs = dcp_variants.choose_pictures("sots-indoor", limit=12)
-    assert pairs.names == ["1400_1", "1401_2", "1402_3"]
+    pairs = dcp_variants.choose_pictures("sots-indoor", limit=4)
+    assert pairs.names == ["1400_1", "1401_2", "1402_3", "1400_2"]
+    everything = dcp_variants.choose_pictures("sots-indoor", limit=500).names
+    assert len(everything) == len(set(everything)) == 9
     assert dcp_variants.choose_pictures("sots-indoor", limit=2).names == ["1400_1", "1401_2"]
     with pytest.raises(UserError, match="a limit of 0"):
         dcp_variants.choose_pictures("sots-indoor", limit=0)
@@ -66,6 +68,16 @@ def test_every_variant_differs_from_the_base_as_its_words_say(sots: Path) -> Non
     grey = {way.name: way for way in IN_USE}["grey"]
     assert by_choice["ssim grey"]["window 3"] == pytest.approx(
         measure(restore(DCP(patch=3), hazy), clear, grey)["ssim"], abs=6e-5)
+
+
+def test_choices_are_named_by_their_first_words() -> None:
+    base, *others = dcp_variants.VARIANTS
+    assert dcp_variants.choose_variants([]) == (base, *others)
+    assert [v.choice for v in dcp_variants.choose_variants(["window 3"])] == [
+        base.choice, "window 31", "window 3", "window 3, no refinement"]
+    assert dcp_variants.choose_variants(["soft"]) == (base, dcp_variants.MATTING)
+    with pytest.raises(UserError, match="choice of DCP"):
+        dcp_variants.choose_variants(["windows 3"])
 
 
 def test_eight_bits_after_each_step() -> None:
@@ -116,3 +128,16 @@ def test_the_written_table(sots: Path, tmp_path: Path) -> None:
     assert len(frame) == 2 and set(frame["pictures"]) == {1}
     text = (tmp_path / "results/published/tables/dcp_variants.md").read_text()
     assert "| omega 1 " in text and "15.09 dB / 0.7649" in text
+
+
+def test_what_is_measured_joins_what_stands_there(tmp_path: Path) -> None:
+    """Again on as many pictures replaces it; on others it stands beside; another dataset begins anew."""
+    frame = pd.DataFrame({"dataset": "sots-indoor", "pictures": 50, "choice": ["a", "b"], "psnr": [20.0, 19.0],
+                          "ssim": 0.8, "against base": [0.0, -1.0]})
+    dcp.write(frame, tmp_path)
+    dcp.write(frame[1:].assign(psnr=18.0), tmp_path)
+    dcp.write(frame[1:].assign(pictures=12), tmp_path)
+    again = dcp.read(tmp_path)
+    assert again[["pictures", "choice", "psnr"]].values.tolist() == [[12, "b", 19.0], [50, "a", 20.0], [50, "b", 18.0]]
+    dcp.write(frame.assign(dataset="haze-homogeneous"), tmp_path)
+    assert set(dcp.read(tmp_path)["dataset"]) == {"haze-homogeneous"}
