@@ -31,9 +31,11 @@ def report_notebooks(
 ) -> None:
     """Execute a profile's notebooks, concurrently, into results/PROFILE/notebooks."""
     from reprolib.report.notebooks import write
+    from reprolib.runs.places import make
     from reprolib.runtime import preload
 
     preload(["papermill"])
+    make(profile, "notebooks", "figures")
     print(f"{counted(len(write(profile, names or None, jobs=jobs)), 'notebook')} executed")
 
 
@@ -68,6 +70,7 @@ def report_protocols(profile: Profile = MINI) -> None:
     from reprolib.report.protocols import runs_shown, write
 
     shown = runs_shown(profile)
+    (results_folder(profile) / "protocols").mkdir(parents=True, exist_ok=True)  # a stage makes its folder, if empty
     for name, runs in shown.items():
         write(name, measure_protocols(runs), profile)
     print(f"{counted(len(shown), 'table')} of protocols")
