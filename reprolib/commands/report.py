@@ -67,10 +67,11 @@ def report_bench() -> None:
 def report_protocols(profile: Profile = MINI) -> None:
     """Measure the same pictures under every protocol, for the notebook that shows them."""
     from reprolib.evaluation.protocols import measure_protocols
-    from reprolib.report.protocols import runs_shown, write
+    from reprolib.report.protocols import FOLDER, runs_shown, write
+    from reprolib.runs.places import make
 
     shown = runs_shown(profile)
-    (results_folder(profile) / "protocols").mkdir(parents=True, exist_ok=True)  # a stage makes its folder, if empty
+    make(profile, FOLDER)
     for name, runs in shown.items():
         write(name, measure_protocols(runs), profile)
     print(f"{counted(len(shown), 'table')} of protocols")
