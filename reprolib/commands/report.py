@@ -35,8 +35,9 @@ def report_notebooks(
     from reprolib.runtime import preload
 
     preload(["papermill"])
+    done = write(profile, names or None, jobs=jobs)
     make(profile, "notebooks", "figures")
-    print(f"{counted(len(write(profile, names or None, jobs=jobs)), 'notebook')} executed")
+    print(f"{counted(len(done), 'notebook')} executed")
 
 
 @app.command("summary")

@@ -63,8 +63,10 @@ METHOD = '''
 import torch
 from torch import Tensor
 
+from reprolib.training.translation.method import Method
 
-class ToyMethod:
+
+class ToyMethod(Method):
     """Mean colours of the two domains agree."""
 
     def __init__(self, networks, fabric, learning_rate, objective):
