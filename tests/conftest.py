@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # a process a core runs side by side; read when torch is loaded
+
 import numpy as np
 import pytest
 import torch

@@ -17,7 +17,7 @@ from reprolib.contrast.samples import Rate
 from reprolib.errors import UserError, unknown
 from reprolib.models.inference import restore, translate
 from reprolib.models.objective import Contrast
-from reprolib.models.translation.cut import CUTObjective
+from reprolib.models.translation.cut import CUT, CUTObjective
 from reprolib.runs.environment import cpu_name
 from reprolib.runs.run import DehazingRun, TranslationRun
 
@@ -130,7 +130,7 @@ def _training(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], objec
         dehazing = PlainDehazing(network, features, Rate.parse(case.rate), BETA)
         return (lambda: dehazing.step(*batch, generator)), network
     objective = system.objective
-    assert isinstance(objective, CUTObjective)
+    assert isinstance(objective, CUTObjective) and isinstance(network, CUT)
     translation = PlainTranslation(network, lambda_x=objective.lambda_x, lambda_y=objective.lambda_y,
                                    flip=objective.flip)
     return (lambda: translation.step(*batch, generator)), network

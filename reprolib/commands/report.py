@@ -31,9 +31,11 @@ def report_notebooks(
 ) -> None:
     """Execute a profile's notebooks, concurrently, into results/PROFILE/notebooks."""
     from reprolib.report.notebooks import write
+    from reprolib.runs.places import make
     from reprolib.runtime import preload
 
     preload(["papermill"])
+    make(profile, "notebooks", "figures")
     print(f"{counted(len(write(profile, names or None, jobs=jobs)), 'notebook')} executed")
 
 
@@ -65,9 +67,11 @@ def report_bench() -> None:
 def report_protocols(profile: Profile = MINI) -> None:
     """Measure the same pictures under every protocol, for the notebook that shows them."""
     from reprolib.evaluation.protocols import measure_protocols
-    from reprolib.report.protocols import runs_shown, write
+    from reprolib.report.protocols import FOLDER, runs_shown, write
+    from reprolib.runs.places import make
 
     shown = runs_shown(profile)
+    make(profile, FOLDER)
     for name, runs in shown.items():
         write(name, measure_protocols(runs), profile)
     print(f"{counted(len(shown), 'table')} of protocols")

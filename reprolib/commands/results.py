@@ -47,6 +47,8 @@ def check(profile: Profile = MINI, as_json: Json = False) -> None:
     else:
         for outcome in outcomes:
             print(f"{'ok  ' if outcome.ok else 'FAIL'} {outcome.id}: {outcome.why}")
+        for metric, n in gate.unrecorded(profile).items():
+            print(f"not gated yet: {n} numbers of {metric}, added since; `reprolib calibrate --add` records them")
         print(f"{len(outcomes) - failed} passed, {failed} failed")
     if failed or not outcomes:
         raise typer.Exit(1)

@@ -21,6 +21,10 @@ SOURCE = "protocols"
 """The notebook that draws such a table; its `systems` in paper.yaml are the ones that are measured."""
 
 
+FOLDER = "protocols"
+"""Of the tables, below a profile's results."""
+
+
 def runs_shown(profile: str, root: Path = Path()) -> dict[str, list[DehazingRun]]:
     """The runs that are to be measured under every protocol, by the name of the notebook that shows them."""
     shown: dict[str, list[DehazingRun]] = {}
@@ -33,10 +37,10 @@ def runs_shown(profile: str, root: Path = Path()) -> dict[str, list[DehazingRun]
 
 
 def write(name: str, rows: Iterable[ProtocolRow], profile: str, root: Path = Path()) -> None:
-    """results/<profile>/tables/<name>.{csv,md}: means by system and protocol."""
+    """results/<profile>/protocols/<name>.{csv,md}: means by system and protocol."""
     frame = pd.DataFrame([{"system": row.system, "dataset": row.dataset, "protocol": row.protocol,
                            **{metric: round(value, 4) for metric, value in row.scores.items()}} for row in rows])
-    folder = results_folder(profile, root) / "tables"
+    folder = results_folder(profile, root) / FOLDER
     write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     write_text(folder / f"{name}.md", to_markdown(frame))
 
@@ -47,7 +51,7 @@ def read(name: str, profile: str, root: Path = Path()) -> pd.DataFrame:
     Raises:
         UserError: it was not measured yet.
     """
-    path = results_folder(profile, root) / "tables" / f"{name}.csv"
+    path = results_folder(profile, root) / FOLDER / f"{name}.csv"
     if not path.is_file():
         raise UserError("the protocols are not measured yet", where=path, fix="run `dvc repro`")
     return pd.read_csv(path)

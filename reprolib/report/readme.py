@@ -55,7 +55,8 @@ def authors_weights(root: Path = Path()) -> list[str]:
         cell = _printed(r)
         assert r.value is not None
         before = "" if r.input_value is None else f"{text(r.metric, r.input_value)} → "
-        row[quantity(r.metric).label] = f"{before}{text(r.metric, r.value)}" + (f" (paper {cell.printed})" if cell else "")
+        beside = f" (paper {cell.printed})" if cell else ""
+        row[quantity(r.metric).label] = f"{before}{text(r.metric, r.value)}{beside}"
     return ["Authors' weights (DCP has none) through this code, hazy input → result:", "",
             to_markdown(pd.DataFrame(list(rows.values())))]
 

@@ -148,8 +148,8 @@ def _untrained(metric: str) -> float:
 def check(profile: str, root: Path = Path()) -> list[Outcome]:
     """Every recorded number against its record now, every record against the recorded, every exact count.
 
-    Missing, new, collapsed and non-finite numbers fail. The pipeline measures seed 0; records of further seeds, where
-    there are any, are held to the same tolerance.
+    Missing, new, collapsed and non-finite numbers fail; metrics that were never recorded are told by `unrecorded`. The
+    pipeline measures seed 0; records of further seeds, where there are any, are held to the same tolerance.
 
     Raises:
         UserError: nothing was recorded, or the file of recorded results is damaged.
@@ -159,8 +159,25 @@ def check(profile: str, root: Path = Path()) -> list[Outcome]:
     measured = {key(r) for r in records if r.seed == 0}
     outcomes = [Outcome(name, False, "missing: run `dvc repro`", expected=want["value"])
                 for name, want in sorted(expected.items()) if name not in measured]
-    outcomes += [_compare(r, expected.get(key(r))) for r in records]
+    recorded = {want_metric(name) for name in expected}
+    outcomes += [_compare(r, expected.get(key(r))) for r in records if r.metric in recorded]
     return outcomes + check_counts()
+
+
+def unrecorded(profile: str, root: Path = Path()) -> dict[str, int]:
+    """Metrics that were added after the results were recorded, and how many numbers each has: not gated yet.
+
+    A metric is one file and one line, and must not fail a build until `calibrate --add` has given it tolerances; a
+    single new number of a metric that is gated does fail.
+    """
+    recorded = {want_metric(name) for name in read_expected(profile, root)}
+    found = [r.metric for r in read_records(profile, root) if r.metric not in recorded]
+    return {metric: found.count(metric) for metric in sorted(set(found))}
+
+
+def want_metric(name: str) -> str:
+    """The metric in the name of a gated number (`key`)."""
+    return name.partition("@")[0].rpartition("/")[2]
 
 
 def _compare(record: Record, want: dict[str, Any] | None) -> Outcome:

@@ -73,6 +73,12 @@ def results_folder(profile: str, root: Path = Path()) -> Path:
     return root / "results" / profile
 
 
+def make(profile: str, *names: str, root: Path = Path()) -> None:
+    """Folders below a profile's results: a stage of the pipeline makes its outputs even if there is nothing in them."""
+    for name in names:
+        (results_folder(profile, root) / name).mkdir(parents=True, exist_ok=True)
+
+
 def records_folder(profile: str, root: Path = Path()) -> Path:
     """Folders of records, one a system."""
     return results_folder(profile, root) / "records"

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -145,6 +145,8 @@ def train_task(origin: Origin, open_run: Opener, *, resume: bool, root: Path = P
     """As `train`, for any task."""
     run, places = origin.run, Places(origin.run, root)
     if (resume or not again) and _is_kept(places, origin):
+        with suppress(UserError), alone(places.work, run.id):  # somebody may be training it again
+            _sweep(places)
         return Trained(run, run.steps, math.nan, 0, places.checkpoint, fresh=False)
     fabric = open_fabric(run, accelerator)
     with alone(places.work, run.id) if distributed.rank() == 0 else nullcontext():
@@ -277,6 +279,7 @@ def _cost(progress: Progress, device: torch.device) -> str:
     """What the training took, as JSON."""
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_resident()
     cost = {"seconds": round(progress.seconds, 1), "steps": progress.step, "processes": distributed.count(),
-            "peak_memory_mb": peak // 2**20, "best_validation": round(progress.best, 4) if math.isfinite(progress.best) else None,
+            "peak_memory_mb": peak // 2**20,
+            "best_validation": round(progress.best, 4) if math.isfinite(progress.best) else None,
             "best_step": progress.best_step, "environment": environment(str(device))}
     return json.dumps(cost, indent=1, sort_keys=True) + "\n"

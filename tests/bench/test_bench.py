@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from reprolib import cli
 from reprolib.bench import measure
 from reprolib.bench.case import Case, cases, open_way
 from reprolib.bench.cost import Spread
 from reprolib.bench.run import file_name, keep, read
 from reprolib.bench.targets import TARGETS, verdicts
 from reprolib.bench.work import convolution_rate, work_of
+from reprolib.commands import main
 from reprolib.errors import UserError
 from reprolib.report import bench as drawn
 
@@ -42,7 +42,7 @@ def test_command_prints_what_others_read(words: tuple[str, ...], task: str, tmp_
     arguments = [*words, "--accelerator", "cpu", "--precision", "32-true", "--repeats", "2", "--json"]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["reprolib", "bench", *arguments])
-    cli.app(standalone_mode=False)
+    assert main.run(sys.argv[1:]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert set(found) >= KEYS and found["task"] == task and found["system"] == words[0]
     assert found["step_seconds"] > 0 and found["reference_seconds"] > 0 and found["macs"] > 0

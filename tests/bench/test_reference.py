@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from reprolib.bench.case import BETA, Case, open_task, plain_network, random_bat
 from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_restore
 from reprolib.contrast.samples import Rate
 from reprolib.models.inference import restore, translate
-from reprolib.training import dehazing
+from reprolib.training.dehazing import task as dehazing
 from reprolib.training.translation import cut as method
 
 LOSS, GRADIENT = 1e-5, 2e-3
@@ -68,9 +69,9 @@ def test_translation_step(system: str, seed: int) -> None:
             p.normal_(std=0.1)
     plain_networks: Any = models.get(system).build(**case.network).double()
     plain_networks.load_state_dict(ours.state_dict())
-    options = {"patches": 16, **models.get(system).options}
-    step = method.Method(ours, Fabric(accelerator="cpu", devices=1), 2e-4, **options)
-    known = {k: v for k, v in options.items() if k in ("lambda_x", "lambda_y", "flip", "patches")}
+    objective: Any = replace(models.get(system).objective, patches=16)  # type: ignore[type-var]
+    step = method.CUTMethod(ours, Fabric(accelerator="cpu", devices=1), 2e-4, objective)
+    known = {k: getattr(objective, k) for k in ("lambda_x", "lambda_y", "flip", "patches")}
     plain = PlainTranslation(plain_networks, **known)
     wanted = plain.step(*batch, torch.Generator().manual_seed(seed))
     found = step.step(*batch, torch.Generator().manual_seed(seed))["loss"]

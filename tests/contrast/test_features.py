@@ -24,7 +24,8 @@ def test_taps_are_those_of_torchvision(name: str) -> None:
     wanted = ours.state_dict()
     given = {f"features.{k}": v for k, v in reference.state_dict().items()}
     ours.load_state_dict({k: v for k, v in given.items() if k in wanted})
-    x, taps, indices = torch.rand(1, 3, 32, 32), [], {"vgg19": (1, 6, 11, 20, 29), "vgg16": (1, 6, 11, 18, 25)}[name[:5]]
+    x, taps = torch.rand(1, 3, 32, 32), []
+    indices = {"vgg19": (1, 6, 11, 20, 29), "vgg16": (1, 6, 11, 18, 25)}[name[:5]]
     y = x
     for i, layer in enumerate(reference):
         y = layer(y)

@@ -14,7 +14,7 @@ import torch
 from reprolib import metrics, models
 from reprolib.evaluation import translation
 from reprolib.metrics import Score
-from reprolib.models.segmentation.drn import DRND22, NAME
+from reprolib.models.segmentation.drn import DRND22
 from reprolib.models.weights import Header, save_weights
 from reprolib.runs.places import Places
 from reprolib.runs.profile import TaskRun
@@ -62,7 +62,7 @@ def leave_segmenter(dataset: str) -> Path:
     torch.manual_seed(0)
     run = SegmenterRun(name=f"segmenter-{dataset}", profile="test", system="segmenter", dataset=dataset, own=True)
     options = {"width": 2, "size": [32, 32]}
-    save_weights(DRND22(width=2, size=(32, 32)), Places(run).weights, header=Header(NAME, options))
+    save_weights(DRND22(width=2, size=(32, 32)), Places(run).weights, header=Header("segmenter", options))
     return Places(run).weights
 
 

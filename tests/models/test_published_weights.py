@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reprolib.evaluation.dehazing import evaluate
+from reprolib.evaluation.evaluate import evaluate
 
 HAZY = (14.785, 13.712, 12.815)
 
@@ -30,11 +30,11 @@ def test_published_quality(system: str, file: str, shared: Path) -> None:
         pytest.skip(f"no {file}")
     expected = EXPECTED[system, file]
     count = 3 if system == "aodnet" else 1  # the others compute seconds for a picture
-    found = evaluate(system, "sots-indoor", weights=weights, data_root=shared / "data" / "sots-indoor", limit=count,
+    found = evaluate(system, "sots-indoor", weights=weights, root=shared / "data" / "sots-indoor", limit=count,
                      protocol="8bit")
-    assert found["n"] == count and found["collapsed"] == []
-    assert found["hazy_psnr"] == pytest.approx(sum(HAZY[:count]) / count, abs=0.001)
-    assert found["psnr"] == pytest.approx(sum(expected[:count]) / count, abs=0.005)
+    assert found.n == count and found.collapsed == ()
+    assert found.input_scores["psnr"] == pytest.approx(sum(HAZY[:count]) / count, abs=0.001)
+    assert found.scores["psnr"] == pytest.approx(sum(expected[:count]) / count, abs=0.005)
 
 
 def test_the_authors_aodnet_on_twelve_scenes(shared: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_authors_aodnet_on_twelve_scenes(shared: Path) -> None:
     weights = shared / "weights" / "aodnet_boyiliee.caffemodel"
     if not weights.is_file():
         pytest.skip("no aodnet_boyiliee.caffemodel")
-    found = evaluate("aodnet", "sots-indoor", weights=weights, data_root=shared / "data" / "sots-indoor")
-    assert found["n"] == 120 and found["collapsed"] == []
-    assert found["psnr"] == pytest.approx(19.84, abs=0.005)
-    assert found["ssim"] == pytest.approx(0.862, abs=0.0005)
+    found = evaluate("aodnet", "sots-indoor", weights=weights, root=shared / "data" / "sots-indoor")
+    assert found.n == 120 and found.collapsed == ()
+    assert found.scores["psnr"] == pytest.approx(19.84, abs=0.005)
+    assert found.scores["ssim"] == pytest.approx(0.862, abs=0.0005)

@@ -22,7 +22,7 @@ from reprolib.models.layers.patchgan import PatchGAN
 from reprolib.models.layers.resample import BlurDown, BlurUp
 from reprolib.models.layers.resnet import ResNetGenerator
 from reprolib.models.translation.cut import CUT, TAPS
-from reprolib.models.weights import load_weights, save_weights
+from reprolib.models.weights import Header, load_weights, save_weights
 
 NAMES = ("cut", "fastcut", "cyclegan", "gcgan", "distancegan", "selfdistance")
 
@@ -385,7 +385,7 @@ def test_our_own_files_translate_the_same(tmp_path: Path) -> None:
     system, options = models.get("cut"), {"width": 8, "blocks": 2}
     network, x = system.build(**options), torch.rand(1, 3, 16, 16)
     kept = system.part(network, *system.inference, *system.kept)
-    save_weights(kept, tmp_path / "last.safetensors", system="cut", options=options)
+    save_weights(kept, tmp_path / "last.safetensors", header=Header("cut", options))
     torch.manual_seed(5)
     again = load_network(system, tmp_path / "last.safetensors")
     assert torch.equal(again(x), network(x))

@@ -129,6 +129,7 @@ def test_a_dehazer_is_one_file_and_one_run(checkout: Checkout) -> None:
 
 def test_a_translator_with_its_own_training_is_two_files_and_one_run(checkout: Checkout) -> None:
     layouts.install(checkout.folder, ["horse2zebra"], n=45)  # one in twenty validates
+    random_vgg16(checkout.folder / "weights" / "vgg16.safetensors")
     checkout.write("reprolib/models/translation/toycolour.py", TRANSLATOR)
     checkout.write("reprolib/training/translation/toymethod.py", METHOD)
     checkout.profile({"toycolour": {"runs": {"toy-horses": {"dataset": "horse2zebra"}}}})
@@ -173,10 +174,7 @@ def make_pairs(checkout: Checkout, folder: str, count: int) -> None:
 
 
 def test_settings_of_cr_stand_in_the_profile_alone_and_in_the_record(checkout: Checkout) -> None:
-    import shutil
-
-    weights = checkout.folder / "weights"
-    random_vgg16(weights / "vgg16.safetensors")
+    random_vgg16(checkout.folder / "weights" / "vgg16.safetensors")
     contrast = {"weight": 0.2, "rate": "1:2", "layer_weights": [0.0, 0.0, 0.0, 0.0, 1.0], "features": "vgg16"}
     checkout.profile({"aecrnet": {"network": {"width": 4, "blocks": 1}, "runs": {
         "ours": {"dataset": "nh-haze", "contrast": contrast, "rows": []}}}})
@@ -184,7 +182,6 @@ def test_settings_of_cr_stand_in_the_profile_alone_and_in_the_record(checkout: C
     records = json.loads((checkout.folder / "results/tiny/records/aecrnet/ours.json").read_text())
     kept = records[0]["contrast"]
     assert {key: kept[key] for key in contrast} == contrast
-    shutil.rmtree(weights)
 
 
 def random_vgg16(path: Any) -> None:
@@ -194,7 +191,8 @@ def random_vgg16(path: Any) -> None:
     from reprolib.models.weights import save_weights
 
     torch.manual_seed(0)
-    save_weights(VGGFeatures("vgg16").state_dict(), path)
+    taps = ((1, 2), (2, 2), (3, 3), (4, 3), (5, 1))
+    save_weights(VGGFeatures("vgg16", taps=taps).state_dict(), path)
 
 
 def test_a_metric_is_one_file_and_one_line(checkout: Checkout) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 
-import pytest
 from newcomer.conftest import Checkout
 from newcomer.test_newcomer import DEHAZER
 
@@ -18,7 +17,6 @@ def ran(checkout: Checkout) -> set[str]:
     return {name.rpartition(":")[2] for name in re.findall(r"Running stage '([^']+)'", said)}
 
 
-@pytest.mark.slow
 def test_a_change_runs_again_what_it_can_affect(checkout: Checkout) -> None:
     subprocess.run(["git", "init", "-q", str(checkout.folder)], check=True)
     checkout.run("dvc", "init", "-q")

@@ -173,6 +173,14 @@ def test_a_new_result_fails_until_it_is_recorded(recorded: Path) -> None:
     assert not found.ok and "reprolib calibrate" in found.why
 
 
+def test_a_metric_that_was_added_since_is_told_and_gates_nothing_yet(recorded: Path) -> None:
+    """Adding one is a file and a line; its tolerances come from `calibrate --add`."""
+    assert gate.unrecorded("mini", recorded) == {}
+    put(recorded, replace(BASE, experiment="other", metric="ciede2000", unit="", value=10.0))
+    assert gate.unrecorded("mini", recorded) == {"ciede2000": 1}
+    assert all(o.ok for o in outcomes(recorded).values())
+
+
 @pytest.mark.parametrize("steps", [0, 150])
 def test_too_few_recorded_seeds_fail(recorded: Path, steps: int) -> None:
     """Also if the record now claims that nothing was trained."""

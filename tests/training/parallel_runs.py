@@ -52,8 +52,8 @@ RUNS: dict[str, dict[str, Any]] = {
 STOPPED = ("stopped", 3)
 """This run stops in this step in two processes, one after its state was saved."""
 
-EXACT = ("munit",)
-"""In double precision: Adam makes whole steps of gradients that are nothing but rounding, which MUNIT's losses feel."""
+EXACT = ("munit", "cut-minibatch")
+"""In double precision: Adam makes whole steps of gradients that are nothing but rounding, which MUNIT and CUT feel."""
 
 
 class Taps(nn.Module):

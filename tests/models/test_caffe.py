@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from reprolib.weights import load_weights, read_state
 
 from reprolib.errors import UserError
 from reprolib.models.dehazing.aodnet import SYSTEM, AODNet
+from reprolib.models.weights import load_weights, read_state
 
 FLOAT, BYTES = 5, 2
 """Wire types: four bytes, and a length with as many bytes."""
