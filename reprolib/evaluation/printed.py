@@ -78,7 +78,7 @@ class Comparison:
     pictures: int
     protocol: str
     value: float
-    """With a digit more than is printed."""
+    """With two digits more than are printed."""
     same: bool
     """It prints the same, before this rounding."""
 
@@ -198,5 +198,5 @@ def compare(scores: Mapping[str, Mapping[str, Scores]], dataset: str = "sots-ind
     """
     measured = {system: means(list(of_pictures.values())) for system, of_pictures in scores.items()}
     return [Comparison(n.system, n.source, n.metric, n.printed, len(scores[n.system]), protocol,
-                       round(value, metrics.get(n.metric).decimals + 1), n.gives(value))
+                       round(value, metrics.get(n.metric).decimals + 2), n.gives(value))
             for n in printed_numbers(scores, dataset) for protocol, value in measured[n.system][n.metric].items()]
