@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def ledger(profile: Profile = MINI, as_json: Json = False) -> None:
     """Every cell of the papers' tables: status, paper, ours, why."""
-    show(_entries(profile), as_json, ("row", "dataset", "metric", "paper_value", "value", "spread", "status"))
+    show(_entries(profile), as_json, ("row", "dataset", "metric", "paper_value", "value", "n", "evidence", "status"))
 
 
 def claims(profile: Profile = MINI, as_json: Json = False) -> None:

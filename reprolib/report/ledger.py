@@ -14,7 +14,7 @@ from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.report import tables
 from reprolib.report.markdown import to_markdown
-from reprolib.results.ledger import COUNTED, Digest, Entry, build
+from reprolib.results.ledger import COUNTED, Digest, Entry, build, strongest
 from reprolib.runs.digests import measuring_digest
 from reprolib.runs.places import results_folder
 
@@ -59,21 +59,23 @@ def read(profile: str, root: Path = Path()) -> list[Entry]:
 
 
 def statuses(entries: list[Entry]) -> str:
-    """How many printed cells have which status, in words."""
-    counts = Counter(e["status"] for e in entries if e["printed"])
+    """How many printed cells have which status by their strongest evidence, in words."""
+    counts = Counter(e["status"] for e in strongest(entries) if e["printed"])
     return ", ".join(f"{number} {status}" for status, number in counts.items())
 
 
 def page(entries: list[Entry]) -> str:
     """The ledger as Markdown: a count of statuses, then every cell."""
-    own = sum(not e["printed"] for e in entries)
+    own = sum(not e["printed"] for e in strongest(entries))
     further = f" {own} further cells are ours alone." if own else ""
-    rows = [(e["row"], e["dataset"], e["metric"], e["printed"], *_numbers(e), e["status"], e["evidence"], e["why"])
-            for e in entries]
-    columns = ("row", "column", "metric", "paper", "ours", "gap", "spread (seeds)", "status", "evidence", "why")
+    rows = [(e["row"], e["dataset"], e["metric"], e["printed"], *_numbers(e), e["n"] or "", e["status"], e["evidence"],
+             e["why"]) for e in entries]
+    columns = ("row", "column", "metric", "paper", "ours", "gap", "spread (seeds)", "pictures", "status", "evidence",
+               "why")
     return "\n".join([
-        "# Ledger", "", f"Every cell of the papers' tables: {statuses(entries)}.{further} Gap is ours less the "
-        "paper's, given only where the two are comparable.", "", to_markdown(pd.DataFrame(rows, columns=columns))])
+        "# Ledger", "", f"Every cell of the papers' tables, by its strongest evidence: {statuses(entries)}.{further} "
+        "Gap is ours less the paper's, given only where the two are comparable.", "",
+        to_markdown(pd.DataFrame(rows, columns=columns))])
 
 
 def _numbers(entry: Entry) -> tuple[str, str, str]:

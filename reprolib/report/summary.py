@@ -11,7 +11,7 @@ from reprolib.files import write_text
 from reprolib.papers import Paper
 from reprolib.report import ledger
 from reprolib.report.markdown import to_markdown
-from reprolib.results.ledger import Entry
+from reprolib.results.ledger import PUBLISHED, Entry, strongest
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
 
@@ -26,7 +26,7 @@ def summary(profile: str, root: Path = Path()) -> str:
         UserError: there is no ledger yet.
     """
     entries = ledger.read(profile, root)
-    printed = [e for e in entries if e["printed"]]
+    printed = [e for e in strongest(entries) if e["printed"]]
     compared = [e for e in printed if e["gap"] is not None and e["record"]]
     lines = [f"Profile `{profile}`. Of {len(printed)} cells in the papers' tables: {ledger.statuses(entries)}."
              + ("" if compared else APART) +
@@ -48,7 +48,7 @@ def _of_paper(entries: list[Entry], paper: Paper) -> list[str]:
     found: dict[tuple[str, str, str], dict[str, Entry]] = {}
     for e in chosen:
         if e["metric"] in shown:
-            place = (paper.tables[e["table"]].title.partition(".")[0], e["label"], e["stand_in"] or e["dataset"])
+            place = (paper.tables[e["table"]].title.partition(".")[0], e["label"], _pictures(e))
             found.setdefault(place, {})[e["metric"]] = e
     if not found:
         return []
@@ -56,6 +56,12 @@ def _of_paper(entries: list[Entry], paper: Paper) -> list[str]:
     rows = [(*place, *(side for m in shown for side in _sides(cells.get(m)))) for place, cells in found.items()]
     frame = pd.DataFrame(rows, columns=["table", "row", "pictures", *heads])
     return [f"{paper.title} ({paper.venue}):", "", to_markdown(frame.loc[:, (frame != "").any()])]
+
+
+def _pictures(entry: Entry) -> str:
+    if entry["evidence"] == PUBLISHED:
+        return f"{entry['dataset']}, {PUBLISHED}, {entry['n']} pictures"
+    return str(entry["stand_in"] or entry["dataset"])
 
 
 def _label(metric: str, entries: list[Entry]) -> str:

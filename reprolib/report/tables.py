@@ -13,7 +13,7 @@ from reprolib.files import write_text
 from reprolib.papers import Table
 from reprolib.report.markdown import to_markdown
 from reprolib.results import claims
-from reprolib.results.ledger import COUNTED, Entry
+from reprolib.results.ledger import COUNTED, Entry, own
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
 from reprolib.runs.rows import rows_of
@@ -29,7 +29,7 @@ def frame(entries: Iterable[Entry], name: str) -> pd.DataFrame:
     Spread is the standard deviation over seeds. The first row is the unprocessed input under the same measures.
     """
     paper, table = papers.table(name)
-    chosen = [e for e in entries if e["table"] == name]
+    chosen = [e for e in own(entries) if e["table"] == name]
     first: Head = ("", "system")
     rows: dict[str, dict[Head, str]] = {}
     untouched: dict[Head, str] = {first: "input, unprocessed"}
@@ -80,13 +80,13 @@ def our_side(entry: Entry) -> str:
 
 def notes(entries: Iterable[Entry], name: str) -> list[str]:
     """Conditions under which the numbers of a table were measured, each once."""
-    measured = (e for e in entries if e["table"] == name and e["value"] is not None and e["evidence"] != COUNTED)
+    measured = (e for e in own(entries) if e["table"] == name and e["value"] is not None and e["evidence"] != COUNTED)
     return list(dict.fromkeys(e["why"] for e in measured))
 
 
 def claims_of(entries: list[Entry], name: str) -> pd.DataFrame:
     """The paper's claims about a table, held against the measurements; empty where it makes none."""
-    values, spreads = claims.values(entries), claims.spreads(entries)
+    values, spreads = claims.values(own(entries)), claims.spreads(own(entries))
     label = {row.id: row.label for row in rows_of(name).values()}
     return pd.DataFrame([
         {"the paper says": c.text, "that is": f"{label[c.left]} {c.relation} {label[c.right]}",

@@ -6,7 +6,7 @@ those that a table adds to them. Nothing here knows a table, a paper or a column
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from reprolib import metrics, models, papers
 from reprolib.data.registry import get_dataset, locate
 from reprolib.errors import UserError
+from reprolib.evaluation.record import PUBLISHED as KEPT
 from reprolib.evaluation.record import Record, read_records
 from reprolib.metrics.protocols import DEFAULT
 from reprolib.papers import Cell, Paper, Row, Table
@@ -28,16 +29,20 @@ from reprolib.runs.profile import TaskRun, read_profile
 from reprolib.runs.rows import rows_of
 
 Entry = dict[str, Any]
-"""One cell, as ledger.json holds it (`_blank` has the fields)."""
+"""One cell by one kind of evidence, as ledger.json holds it (`_blank` has the fields)."""
 
 TRAINED, PUBLISHED, COUNTED = "trained here", "authors' weights", "counted"
-"""Evidence of a cell; a prior, which has nothing to train, counts as the first."""
+"""Evidence of a cell. What has nothing to train counts as the first in a profile, and as the second among the records
+of the authors' weights: both are this code on pictures, and the second on the real ones."""
 
 Digest = Callable[[TaskRun], str]
 
 
 def build(profile: str, root: Path = Path(), digest: Digest | None = measuring_digest) -> list[Entry]:
     """One entry for every printed cell, and for every other row, column and metric of a table that has a record.
+
+    Where the authors' weights were measured for a cell, another entry follows it: nothing about them is reduced, so that
+    they may be held against the paper whatever a profile trains.
 
     Args:
         digest: of the code that would make a run's records now; a record with another one is 'stale'. None asks not.
@@ -48,6 +53,21 @@ def build(profile: str, root: Path = Path(), digest: Digest | None = measuring_d
     source = _Source(profile, root, digest)
     return [entry for paper, table in papers.tables() for row in rows_of(table.name).values()
             for entry in _row(paper, table, row, source)]
+
+
+def own(entries: Iterable[Entry]) -> list[Entry]:
+    """Without those of the authors' weights: one entry a cell."""
+    return [e for e in entries if e["evidence"] != PUBLISHED]
+
+
+def strongest(entries: Iterable[Entry]) -> list[Entry]:
+    """One entry a cell: the authors' weights on a whole real test set go before what was trained here."""
+    found: dict[tuple[str, str, str], Entry] = {}
+    for e in entries:
+        found.setdefault((e["row"], e["dataset"], e["metric"]), e)
+        if e["gap"] is not None:
+            found[e["row"], e["dataset"], e["metric"]] = e
+    return list(found.values())
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,11 @@ class _Source:
         """Those that fill cells; a picture's scores by the protocol that tables use."""
         found = (r for r in read_records(self.profile, self.root) if r.tabled)
         return [r for r in found if metrics.get(r.metric).of != "pictures" or r.protocol == DEFAULT]
+
+    @cached_property
+    def published(self) -> list[Record]:
+        """Those of the authors' weights, by the protocol that tables use."""
+        return [r for r in read_records(KEPT, self.root) if r.protocol == DEFAULT]
 
     @cached_property
     def runs(self) -> dict[tuple[str, int], TaskRun]:
@@ -90,6 +115,13 @@ class _Source:
         return [r for r in self.records if row.id in r.rows and (paper.name, column) in papers.columns_of(r.dataset)
                 and metric in (r.metric, metrics.get(r.metric).stands_for)]
 
+    def of_authors(self, paper: Paper, table: Table, row: Row, column: str, metric: str) -> list[Record]:
+        """The records of the authors' weights for a cell of a table of all systems."""
+        if not table.task:
+            return []
+        return [r for r in self.published if r.system == row.system and r.metric == metric
+                and (paper.name, column) in papers.columns_of(r.dataset)]
+
     def outdated(self, record: Record) -> str | None:
         """Why a record is not what its run would give now."""
         if self.digest is None:
@@ -115,6 +147,8 @@ def _row(paper: Paper, table: Table, row: Row, source: _Source) -> Iterator[Entr
                 entry = _blank(paper, table, row, column, metric, cell)
                 yield entry | (_measured(cell, records, source) if records
                                else _absent(paper, row, column, cell, source))
+            if authors := source.of_authors(paper, table, row, column, metric):
+                yield _blank(paper, table, row, column, metric, cell) | _by_authors(cell, authors, source)
     for metric in (*table.counts, *table.costs):
         column, cell = next(((c.column, c) for c in printed.values() if c.metric == metric), ("", None))
         entry = _blank(paper, table, row, column, metric, cell)
@@ -131,6 +165,7 @@ def _blank(paper: Paper, table: Table, row: Row, column: str, metric: str, cell:
         "paper": paper.name, "table": table.name, "row": row.id, "dataset": column, "metric": metric,
         "unit": kind.unit, "better": kind.better, "paper_value": cell.value if cell else None,
         "printed": cell.printed if cell else "", "label": row.label, "value": None, "spread": None, "n_seeds": 0,
+        "n": None,
         "status": "", "why": "", "evidence": None, "record": None, "stand_in": None, "measured": metric, "gap": None,
         "input_value": None,
     }
@@ -142,8 +177,8 @@ def _measured(cell: Cell | None, candidates: list[Record], source: _Source) -> E
     first = found[0]
     dataset = get_dataset(first.dataset)
     made: Entry = {"record": _reference(first, source), "measured": first.metric, "input_value": first.input_value,
-                   "stand_in": first.dataset if dataset.embedded else None,
-                   "evidence": PUBLISHED if first.checkpoint == "published" else TRAINED}
+                   "n": first.n, "stand_in": first.dataset if dataset.embedded else None,
+                   "evidence": TRAINED}
     bad = next((r for r in found if r.status != "ok"), None)
     if bad is not None:
         return made | {"status": bad.status, "why": f"seed {bad.seed}: the output is {bad.status}"}
@@ -167,6 +202,19 @@ def _measured(cell: Cell | None, candidates: list[Record], source: _Source) -> E
     return made | _against_paper(made["value"] - cell.value, cell, made) | {"why": why}
 
 
+def _by_authors(cell: Cell | None, candidates: list[Record], source: _Source) -> Entry:
+    """What the authors' weights give: of several test sets the largest."""
+    first = max(candidates, key=lambda r: r.n)
+    made: Entry = {"value": first.value, "spread": None, "n": first.n, "n_seeds": 1, "evidence": PUBLISHED, "measured": first.metric,
+                   "record": _reference(first, source, KEPT), "input_value": first.input_value,
+                   "why": ", ".join(filter(None, [first.note, f"{first.n} pictures of {first.dataset}"]))}
+    if first.value is None:
+        return made | {"status": first.status}
+    if cell is None or cell.value is None or not _is_comparable(first, cell):
+        return made | {"status": "measured"}
+    return made | _against_paper(first.value - cell.value, cell, made)
+
+
 def _of_one_run(candidates: list[Record]) -> list[Record]:
     """The seeds of one run, in order: of several that stand for a cell, one on the real benchmark goes first.
 
@@ -179,10 +227,10 @@ def _of_one_run(candidates: list[Record]) -> list[Record]:
     return sorted(groups[min(groups)], key=lambda r: r.seed)
 
 
-def _reference(record: Record, source: _Source) -> str:
+def _reference(record: Record, source: _Source, profile: str = "") -> str:
     """File and metric of a record."""
     name = record.experiment if record.seed == 0 else f"{record.experiment}-seed{record.seed}"
-    path = records_folder(source.profile, source.root) / record.system / f"{name}.json"
+    path = records_folder(profile or source.profile, source.root) / record.system / f"{name}.json"
     return f"{path.relative_to(source.root).as_posix()}#{record.metric}"
 
 

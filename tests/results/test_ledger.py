@@ -255,10 +255,28 @@ def test_what_is_not_comparable_says_what_differs(tmp_path: Path, change: dict[s
     assert (e["status"], e["gap"]) == ("measured", None) and "not comparable" in e["why"] and says in e["why"]
 
 
-def test_the_authors_weights_are_comparable_without_a_training_of_ours(tmp_path: Path) -> None:
-    put(tmp_path, replace(REAL, value=33.85, checkpoint="published", recipe="common", steps=0))
-    e = entry(tmp_path)
-    assert (e["status"], e["evidence"]) == ("reproduced", "authors' weights")
+GRID = replace(REAL, profile="published", experiment="griddehazenet-sots-indoor", system="griddehazenet", rows=(),
+               checkpoint="published", recipe="common", steps=0, value=32.16, note="their file")
+
+
+@pytest.mark.parametrize("profile", ["mini", "paper"])
+def test_the_authors_weights_stand_beside_our_own_training_in_every_profile(tmp_path: Path, profile: str) -> None:
+    ours = replace(BASE, profile=profile, experiment="grid", system="griddehazenet", rows=("table1/griddehazenet",))
+    put(tmp_path, GRID, ours)
+    found = [e for e in entries(tmp_path, profile) if (e["row"], e["metric"]) == ("table1/griddehazenet", "psnr")
+             and e["dataset"] == "sots"]
+    assert [(e["value"], e["n"], e["evidence"], e["status"]) for e in found] == [
+        (20.0, 16, "trained here", "measured"), (32.16, 500, "authors' weights", "reproduced")]
+    assert ledger.own(found) == found[:1] and ledger.strongest(found) == found[1:]
+
+
+@pytest.mark.parametrize(("change", "status"), [({"value": 32.2}, "off by +0.04"), ({"n": 150}, "measured"),
+                                                ({"value": None, "status": "non-finite"}, "non-finite")])
+def test_the_authors_weights_are_held_against_the_paper_on_the_whole_test_set(tmp_path: Path, change: dict[str, Any],
+                                                                              status: str) -> None:
+    put(tmp_path, replace(GRID, **change))
+    (e,) = (e for e in entries(tmp_path) if e["evidence"] == "authors' weights")
+    assert e["status"] == status and "their file" in e["why"]
 
 
 def test_a_measured_number_without_a_printed_one(tmp_path: Path) -> None:
