@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +15,12 @@ from reprolib.files import write_text
 from reprolib.progress import line
 from reprolib.runs.concurrent import side_by_side
 from reprolib.runs.places import results_folder
+
+KERNEL = "python3"
+"""Every environment with ipykernel has one of this name."""
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+"""What only a live kernel can draw; the same output holds what stands in its place."""
 
 QUIET = ["--log-level=CRITICAL"]
 """What a kernel says of itself would tear the lines of progress apart; what a cell says goes into the notebook."""
@@ -102,7 +107,7 @@ def execute(source: Path, output: Path, parameters: dict[str, Any], name: str = 
         update(0, "")
         try:
             notebook = papermill.execute_notebook(
-                str(source), None, parameters, progress_bar=False, record_timing=False, kernel_name="python3",
+                str(source), None, parameters, progress_bar=False, record_timing=False, kernel_name=KERNEL,
                 extra_arguments=QUIET, on_cell_start=lambda cell_index, **_: update(cell_index, ""))
         except PapermillExecutionError as error:
             said = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
@@ -114,19 +119,34 @@ def execute(source: Path, output: Path, parameters: dict[str, Any], name: str = 
 
 
 def stable(notebook: Any) -> str:
-    """A notebook as sorted JSON without anything that depends on the time or on chance."""
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
+    """A notebook's text without anything that depends on the time or on chance, or that needs the kernel it had.
+
+    JupyterLab writes the metadata of the kernel that it starts, and marks a notebook as changed where it had others:
+    they are written here.
+    """
+    import nbformat
+
+    notebook.metadata = nbformat.from_dict(of_kernel())
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number}"
-        cell["metadata"] = {"tags": sorted(cell.metadata.get("tags", []))}
+        tags = sorted(cell.metadata.get("tags", []))
+        cell["metadata"] = {"tags": tags} if tags else {}
         if cell.cell_type == "code":
             cell["outputs"] = [o for o in cell.outputs if o.get("name") != "stderr"]
             for o in cell["outputs"]:
                 o.pop("execution_count", None) if o.output_type != "execute_result" else None
-    return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+                o.get("data", {}).pop(WIDGET, None)
+    return str(nbformat.writes(nbformat.from_dict(notebook))) + "\n"
+
+
+def of_kernel() -> dict[str, Any]:
+    """Metadata of a notebook that the kernel `python3` of this environment has opened."""
+    from ipykernel.ipkernel import IPythonKernel
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    spec = KernelSpecManager().get_kernel_spec(KERNEL)
+    return {"kernelspec": {"display_name": spec.display_name, "language": spec.language, "name": KERNEL},
+            "language_info": dict(IPythonKernel.language_info)}
 
 
 def _sign(path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import nbformat
 import psutil
 import pytest
 from invented import invented
@@ -14,7 +15,7 @@ from invented import invented
 from reprolib.errors import UserError
 from reprolib.papers import papers
 from reprolib.report import notebooks, shown
-from reprolib.report.notebooks import execute
+from reprolib.report.notebooks import execute, of_kernel, stable
 from reprolib.runs.concurrent import side_by_side
 from reprolib.runs.profile import profiles
 
@@ -57,7 +58,7 @@ def test_one_that_fails_is_said_in_a_line_and_the_others_end_with_it(tmp_path: P
             {"cells": cells, "metadata": KERNEL, "nbformat": 4, "nbformat_minor": 4}))
     with pytest.raises(UserError, match=r"cell 4 failed: ValueError: of this cell \(.*bad.ipynb\): open it"):
         side_by_side(partial(work, folder=tmp_path), list(CELLS), jobs=3, accelerator="cpu")
-    begin, end = json.loads((tmp_path / "good.out").read_text())["cells"][2:]
+    begin, end = nbformat.read(tmp_path / "good.out", as_version=4).cells[2:]
     assert begin["outputs"][0]["text"] == "threads: 1\n" and end["outputs"][0]["data"]["text/plain"] == "4"
     assert not (tmp_path / "bad.out").exists() and not (tmp_path / "slow.out").exists()
     kernels = [int((tmp_path / f"{name}.pid").read_text()) for name in CELLS]
@@ -107,10 +108,35 @@ def test_equal_runs_give_equal_bytes_and_errors_for_people_one_line(tmp_path: Pa
     for name in ("one", "two"):
         execute(source, tmp_path / f"{name}.ipynb", {"word": "b"})
     assert (tmp_path / "one.ipynb").read_bytes() == (tmp_path / "two.ipynb").read_bytes()
-    outputs = json.loads((tmp_path / "one.ipynb").read_text())["cells"][2]["outputs"]
+    outputs = nbformat.read(tmp_path / "one.ipynb", as_version=4).cells[2].outputs
     assert source.read_bytes() == before and {o.get("name") for o in outputs} == {"stdout", None}
     with pytest.raises(UserError, match=r"cell 4 failed: no ledger: run x \(.*source.ipynb\)"):
         execute(source, tmp_path / "bad.ipynb", {"word": "bad"})
     with pytest.raises(UserError, match="did you mean 'word'"):
         execute(source, tmp_path / "bad.ipynb", {"wrod": "b"})
     assert not (tmp_path / "bad.ipynb").exists()
+
+
+def test_a_source_is_written_as_jupyterlab_writes_it(project: Path) -> None:
+    """Opened and saved there, it stays as it is: equal metadata but for the version of Python, ids, sorted keys."""
+    for path in (project / "notebooks").glob("*.ipynb"):
+        text = path.read_text(encoding="utf-8")
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+        here = of_kernel()
+        here["language_info"]["version"] = notebook.metadata.language_info.version
+        assert notebook.metadata == here, path
+        assert text == nbformat.writes(notebook) + "\n" and (notebook.nbformat, notebook.nbformat_minor) == (4, 5), path
+        assert len({cell.id for cell in notebook.cells}) == len(notebook.cells), path
+        assert not any(cell.get("outputs") for cell in notebook.cells), path
+
+
+def test_what_only_a_live_kernel_draws_is_left_out() -> None:
+    drawn = {"text/html": "<b>still</b>", "application/vnd.jupyter.widget-view+json": {"model_id": "x"}}
+    output = nbformat.v4.new_output("display_data", drawn)
+    cells = [nbformat.v4.new_code_cell("1", outputs=[output]), nbformat.v4.new_markdown_cell("word")]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"widgets": {"state": {}}, "papermill": {"duration": 1}})
+    text = stable(notebook)
+    assert nbformat.reads(text, 4).cells[0].outputs[0].data == {"text/html": "<b>still</b>"}
+    assert nbformat.reads(text, 4).metadata == of_kernel() and "cell-1" in text
+    assert stable(nbformat.reads(text, 4)) == text

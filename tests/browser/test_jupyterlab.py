@@ -1,0 +1,84 @@
+"""JupyterLab opens a source and an executed notebook with a kernel, wherever they lie; neither counts as changed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import nbformat
+import psutil
+import pytest
+
+from reprolib.report.notebooks import execute, stable
+
+TOKEN = "of-this-test"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, project: Path, chromium: Any) -> Iterator[tuple[str, Path]]:
+    """Address and folder of a JupyterLab of two notebooks, one of them below an odd folder."""
+    folder = tmp_path_factory.mktemp("lab")
+    source = folder / "source.ipynb"
+    notebook = nbformat.read(project / "notebooks" / "table.ipynb", as_version=4)
+    source.write_text(stable(notebook), encoding="utf-8")  # so that its version of Python is this one's
+    short = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import reprolib\n6 * 7")])
+    plain = folder / "plain.ipynb"
+    nbformat.write(short, plain)
+    (folder / "odd [x] ü").mkdir()
+    execute(plain, folder / "odd [x] ü" / "executed.ipynb", {})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    home = tmp_path_factory.mktemp("home")
+    environment = {**os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home), "JUPYTER_DATA_DIR": str(home),
+                   "JUPYTER_RUNTIME_DIR": str(home)}
+    with (home / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
+             f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"],
+            stdout=log, stderr=log, env=environment, cwd=home)
+    yield f"http://127.0.0.1:{port}/lab/tree/%s?token={TOKEN}&reset", folder
+    processes = [*psutil.Process(server.pid).children(recursive=True), server]  # kernels, and the server itself
+    for process in processes:
+        process.kill()
+    server.wait()
+
+
+@pytest.mark.parametrize("name", ["source.ipynb", "odd [x] ü/executed.ipynb"])
+def test_opening_a_notebook_changes_nothing(lab: tuple[str, Path], chromium: Any, name: str) -> None:
+    address, folder = lab
+    before = (folder / name).read_bytes()
+    page = chromium.new_page()
+    for _ in range(60):  # until the server is there
+        try:
+            page.goto(address % quote(name))
+            break
+        except Exception:
+            page.wait_for_timeout(500)
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
+    page.wait_for_timeout(1000)  # what a kernel says of itself arrives after it is idle
+    assert page.locator(".jp-NotebookPanel").count() == 1
+    assert page.locator(".lm-TabBar-tab.jp-mod-dirty").count() == 0
+    page.click(".jp-Notebook .jp-CodeCell >> nth=0")
+    page.keyboard.press("Control+S")
+    page.wait_for_timeout(500)
+    assert (folder / name).read_bytes() == before
+    page.close()
+
+
+def test_a_notebook_of_another_kernel_would_count_as_changed(lab: tuple[str, Path], chromium: Any) -> None:
+    """What the tests above look for does show where the metadata are other ones."""
+    address, folder = lab
+    notebook = nbformat.read(folder / "plain.ipynb", as_version=4)
+    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    nbformat.write(notebook, folder / "other.ipynb")
+    page = chromium.new_page()
+    page.goto(address % "other.ipynb")
+    page.wait_for_selector(".lm-TabBar-tab.jp-mod-dirty", timeout=60_000)
+    page.close()
