@@ -38,19 +38,13 @@ def verify(
     steps: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="How many; by default 100 or more.")] = None,
     accelerator: Accelerator = "auto",
 ) -> None:
-    """Train a run's first steps again; if its log is the same bit by bit, it counts as made by the present code.
-
-    Then it is measured again, so that its records say so.
-    """
+    """Train a run's first steps again and measure it; if nothing differs, it counts as made by the present code."""
     require_own_package()
-    from reprolib.evaluation.run import measure_run
-    from reprolib.runs.concurrent import side_by_side
+    from reprolib.evaluation.verify import verify_run
     from reprolib.runs.profile import find
-    from reprolib.training.verify import verify_run
 
     run = find(profile, target)
     verified = verify_run(run, steps, accelerator=accelerator)
     print(verified)
     if not verified.same:
         raise typer.Exit(1)
-    side_by_side(measure_run, [run], always=True)

@@ -8,7 +8,7 @@ looked best, not by what it does. None is ever chosen on test pictures.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Trained:
     """Digest of the code that trained."""
     data: Mapping[str, str] = field(default_factory=dict)
     """Identity of what the training read."""
+    verified: Sequence[Mapping[str, Any]] = ()
+    """As the checkpoint's header says."""
 
 
 def training_of(run: TaskRun, root: Path = Path()) -> Trained:
@@ -68,7 +70,7 @@ def training_of(run: TaskRun, root: Path = Path()) -> Trained:
     if made_by.fingerprint != run.fingerprint:
         raise UserError(f"the checkpoint of '{run.id}' was trained with other settings: {_difference(made_by, run)}",
                         where=path, fix=fix)
-    return Trained(made_by, header.step, header.code, header.data)
+    return Trained(made_by, header.step, header.code, header.data, header.verified)
 
 
 def common_fields(run: TaskRun, trained: Trained) -> Mapping[str, Any]:
@@ -92,6 +94,7 @@ def common_fields(run: TaskRun, trained: Trained) -> Mapping[str, Any]:
         "contrast": made_by.settings["contrast"] if contrast else None,
         "features": contrast.features if contrast else None,
         "fingerprint": made_by.fingerprint, "data": dict(trained.data), "training_code": trained.code,
+        "verified": tuple(trained.verified),
         "code_hash": measuring_digest(run, trained.code), "environment": environment(str(device())),
     }
 

@@ -57,23 +57,23 @@ def measure_pairs(network: nn.Module, multiple: int, pairs: PairedFolder, chosen
         yield Measured(pair.name, ours, before, is_collapsed(restored))
 
 
-def measure_dehazer(run: DehazingRun, root: Path = Path()) -> list[Record]:
+def measure_dehazer(run: DehazingRun, root: Path = Path(), into: Path | None = None) -> list[Record]:
     """Records of a run's last checkpoint on the test split; writes them, numbers by picture, and the pictures.
 
     Raises:
         UserError: as `training_of`, or the test pictures are not here.
     """
-    system, places = models.get(run.system), Places(run, root)
+    system, places, made = models.get(run.system), Places(run, root), Places(run, into or root)
     trained = training_of(run, root)
     pairs = open_split(run.measured_on, "test")
     network = load_network(system, places.weights if system.trained else None, **trained.run.network).to(device())
     chosen = metrics_of(run)
-    rows = list(measure_pairs(network, system.multiple, pairs, chosen, DEFAULT, places.pictures, run.id))
+    rows = list(measure_pairs(network, system.multiple, pairs, chosen, DEFAULT, made.pictures, run.id))
     common = {**common_fields(run, trained), "protocol": DEFAULT, "n": len(rows),
               "checkpoint": "last" if system.trained else "none", "data_hash": pairs.pixel_hash()}
     records = [_record(name, rows, common) for name in chosen]
-    write_text(places.images, _csv(rows, chosen))
-    write_records(places.records, records)
+    write_text(made.images, _csv(rows, chosen))
+    write_records(made.records, records)
     return records
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,8 @@ class Record:
     """Digest of the code that trained the checkpoint, as it says."""
     code_hash: str = ""
     """Digest of the code that trained and measured (`reprolib.runs.digests.measuring_digest`)."""
+    verified: Sequence[Mapping[str, Any]] = ()
+    """Each time that later code was shown to make the same: digests `from` and `to`, `date`, `steps` compared."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -112,7 +114,7 @@ def read_file(path: Path) -> list[Record]:
         wrong = [sorted(set(row) - known) for row in rows if set(row) - known]
         if wrong:
             raise ValueError(f"unknown fields {wrong[0]}")
-        return [Record(**{**row, "rows": tuple(row["rows"])}) for row in rows]
+        return [Record(**{**row, **{name: tuple(row.get(name, ())) for name in ("rows", "verified")}}) for row in rows]
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"not a file of records: {error}", where=path, fix="delete it and measure again") from error
 

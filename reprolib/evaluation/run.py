@@ -11,12 +11,15 @@ from reprolib.runs.profile import TaskRun
 from reprolib.runs.run import DehazingRun
 
 
-def measure_run(run: TaskRun, root: Path = Path()) -> list[Record]:
+def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None) -> list[Record]:
     """Measure a run's checkpoint on the test split of its dataset, with the metrics of its rows' tables.
 
     Writes records, numbers picture by picture and the pictures, where `reprolib.runs.places` says.
 
+    Args:
+        into: project to write into, where it is not `root`.
+
     Raises:
         UserError: no checkpoint, one of another run (train again), or data that are not here.
     """
-    return measure_dehazer(run, root) if isinstance(run, DehazingRun) else measure_translator(run, root)
+    return measure_dehazer(run, root, into) if isinstance(run, DehazingRun) else measure_translator(run, root, into)

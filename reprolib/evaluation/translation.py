@@ -70,13 +70,13 @@ def score_labels(pictures: Sequence[Picture], domains: Domains, chosen: Iterable
             for metric in metrics.of_labels(chosen)}
 
 
-def measure_translator(run: TranslationRun, root: Path = Path()) -> list[Record]:
+def measure_translator(run: TranslationRun, root: Path = Path(), into: Path | None = None) -> list[Record]:
     """Records of a run's checkpoints on the test split; writes them, and the pictures of the last one.
 
     Raises:
         UserError: as `training_of`; the test pictures or the segmenter of their label maps are not here.
     """
-    system, places = models.get(run.system), Places(run, root)
+    system, places, made = models.get(run.system), Places(run, root), Places(run, into or root)
     trained = training_of(run, root)
     domains = open_domains(run.measured_on, "test")
     of_sets, of_labels = by_kind(metrics_of(run))
@@ -96,10 +96,10 @@ def measure_translator(run: TranslationRun, root: Path = Path()) -> list[Record]
             if segmenter is not None:
                 scores |= score_labels(fakes, domains, of_labels, segmenter)
             if file == "last":
-                write_pictures(places.pictures, domains, fakes)
+                write_pictures(made.pictures, domains, fakes)
         measured = {**common, "checkpoint": checkpoint, "tabled": file == "last"}
         records += [_record(name, score, before.get(name), collapsed, measured) for name, score in scores.items()]
-    write_records(places.records, records)
+    write_records(made.records, records)
     return records
 
 

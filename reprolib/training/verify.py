@@ -1,7 +1,7 @@
 """Showing that the present code trains a run as the code that made its checkpoint did.
 
 A long training need not be repeated because a module was rearranged: its first steps are trained again, and if their
-log is the recorded one in every digit, the checkpoint counts as made by the present code. Its header keeps both
+log is the recorded one in every digit, the checkpoint may count as made by the present code; its header then keeps both
 digests. What only later steps would do (a term that joins late, a decayed rate) is not covered: give more steps then.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -53,13 +54,13 @@ class Verified:
 
     def __str__(self) -> str:
         if self.difference:
-            return f"{self.run.id}: not the same within {self.steps} steps: {self.difference}"
+            return f"{self.run.id}: not the same: {self.difference}"
         counts = "made by the present code already" if self.before == self.now else \
             f"made by code {self.before}, counts as made by {self.now} now"
-        return f"{self.run.id}: the log of {self.steps} steps is the same in every digit; {counts}"
+        return f"{self.run.id}: the log of {self.steps} steps and the records are the same in every digit; {counts}"
 
 
-def verify_run(run: TaskRun, steps: int | None = None, *, root: Path = Path(), data_root: Path | None = None,
+def train_again(run: TaskRun, steps: int | None = None, *, root: Path = Path(), data_root: Path | None = None,
                accelerator: str = "auto", init: Path | None = None) -> Verified:
     """Train the first steps of a run again, elsewhere, and compare their log with the recorded one.
 
@@ -84,9 +85,7 @@ def verify_run(run: TaskRun, steps: int | None = None, *, root: Path = Path(), d
     work = partial(first_steps, steps=count, data_root=data_root, accelerator=accelerator, init=init)
     (found,) = side_by_side(work, [origin], None, accelerator, always=origin.run.own)
     difference = compare(_rows((places.checkpoint / "log.csv").read_text(encoding="utf-8")), _rows(found), count)
-    if not difference and header.code != origin.code:
-        _stamp(places, header.code, origin.code, count)
-    return Verified(run, count, header.code, origin.code, difference)
+    return Verified(cast(TaskRun, origin.run), count, header.code, origin.code, difference)
 
 
 def first_steps(origin: Origin, steps: int, data_root: Path | None = None, accelerator: str = "auto",
@@ -135,9 +134,12 @@ def _rows(text: str) -> Rows:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def _stamp(places: Places, before: str, now: str, steps: int) -> None:
+def stamp(verified: Verified, root: Path = Path()) -> None:
     """Write into weights and state that the present code makes them; what it was before stays beside it."""
-    entry = {"from": before, "to": now, "date": datetime.now(UTC).date().isoformat(), "steps": steps}
+    places, before, now = Places(verified.run, root), verified.before, verified.now
+    if before == now:
+        return
+    entry = {"from": before, "to": now, "date": datetime.now(UTC).date().isoformat(), "steps": verified.steps}
     for path in (places.checkpoint / "best.safetensors", places.weights):
         header = read_header(path)
         if header.code == before:
