@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,61 +16,63 @@ from reprolib.commands.console import counted
 from reprolib.commands.failures import one_line
 from reprolib.commands.options import MINI, Profile, Weights
 
-if TYPE_CHECKING:
-    from reprolib.evaluation.apply import Outcome
-
-Source = Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a folder of pictures.")]
-Output = Annotated[Path, typer.Argument(help="Where the picture, or the folder of pictures, goes.")]
-Form = Annotated[Literal["png", "jpg", "keep"], typer.Option("--format", help="Of the outputs; keep: the input's.")]
-Subfolders = Annotated[bool, typer.Option("--subfolders", help="Pictures in subfolders too; their layout is kept.")]
-Alpha = Annotated[bool, typer.Option("--alpha", help="Keep transparency.")]
-Tile = Annotated[int | None, typer.Option(
-    min=0, max=2**16, help="Side of tiles in pixels, 0 for none; by default as needed.")]
+System = Annotated[str, typer.Option("--system", help="System name.")]
 
 
-def dehaze(
-    source: Source,
-    output: Output,
-    system: Annotated[str, typer.Option(help="System name.")] = "aecrnet",
-    weights: Weights = None,
-    profile: Profile = MINI,
-    form: Form = "png",
-    subfolders: Subfolders = False,
-    alpha: Alpha = False,
-    tile: Tile = None,
-) -> None:
+@dataclass(frozen=True)
+class Options:
+    """What both commands take; a parameter of `reprolib.evaluation.apply.apply` each."""
+
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a folder of pictures.")]
+    output: Annotated[Path, typer.Argument(help="Where the picture, or the folder of pictures, goes.")]
+    weights: Weights = None
+    profile: Profile = MINI
+    form: Annotated[Literal["png", "jpg", "keep"], typer.Option(
+        "--format", help="Of the outputs; keep: the input's.")] = "png"
+    subfolders: Annotated[bool, typer.Option(
+        "--subfolders", help="Pictures in subfolders too; their layout is kept.")] = False
+    alpha: Annotated[bool, typer.Option("--alpha", help="Keep transparency.")] = False
+    tile: Annotated[int | None, typer.Option(
+        min=0, max=2**16, help="Side of tiles in pixels, 0 for none; by default as needed.")] = None
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that begins with `options: Options` be read by Typer as if it had their fields."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    fields = inspect.signature(Options, eval_str=True).parameters
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(Options(**{name: given.pop(name) for name in fields}), **given)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [parameter.replace(kind=keyword) for parameter in (*fields.values(), *own)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+@with_options
+def dehaze(options: Options, system: System = "aecrnet") -> None:
     """Dehaze a picture or a folder."""
-    from reprolib.evaluation.apply import apply
-
-    _tell(apply(source, output, "dehazing", system, weights, profile, form=form, subfolders=subfolders, alpha=alpha,
-                tile=tile), output)
+    _apply(options, "dehazing", system)
 
 
-def translate(
-    source: Source,
-    output: Output,
-    system: Annotated[str, typer.Option(help="System name.")] = "cut",
-    weights: Weights = None,
-    profile: Profile = MINI,
-    form: Form = "png",
-    subfolders: Subfolders = False,
-    alpha: Alpha = False,
-    tile: Tile = None,
-) -> None:
+@with_options
+def translate(options: Options, system: System = "cut") -> None:
     """Translate a picture or a folder from the source to the target domain."""
+    _apply(options, "translation", system)
+
+
+def _apply(options: Options, task: str, system: str) -> None:
+    """Run, and tell what was written, one line a failure; exit code 1 if there is any."""
     from reprolib.evaluation.apply import apply
 
-    _tell(apply(source, output, "translation", system, weights, profile, form=form, subfolders=subfolders,
-                alpha=alpha, tile=tile), output)
-
-
-def _tell(outcome: Outcome, output: Path) -> None:
-    """What was written, one line a failure, and exit code 1 if there is any."""
+    outcome = apply(task=task, name=system, **asdict(options))
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
     for failure in outcome.failures:
         print(f"reprolib: {one_line(failure)}", file=sys.stderr)
     failed = f", {len(outcome.failures)} failed" if outcome.failures else ""
-    print(f"{counted(outcome.written, 'picture')} written to {output}{failed}")
+    print(f"{counted(outcome.written, 'picture')} written to {options.output}{failed}")
     if outcome.failures:
         raise typer.Exit(1)
