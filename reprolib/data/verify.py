@@ -147,26 +147,6 @@ def count(n: int, unit: str) -> str:
     return f"{f'{n:,}' if n else 'no'} {unit}{'' if n == 1 else 's'}"
 
 
-def sample_note(name: str, split: str, pictures: PairedFolder | Domains) -> str:
-    """What every number measured on a part of a split must say: 'sample: 3 of 5'; empty if all pictures are here.
-
-    Of two domains: 'sample: 60 of 120 and 140 of 140', A first. More pictures than the manifest has are said too, since
-    some are there twice or are no part of the split: '6 where 5 are expected'.
-    """
-    content = get_dataset(name).splits.get(split, {})
-    if isinstance(pictures, PairedFolder) or pictures.aligned:
-        here = len(pictures if isinstance(pictures, PairedFolder) else pictures.a)
-        parts = [(here, content["pairs"])] if "pairs" in content else []
-    else:
-        parts = [(len(folder), content[side]) for side, folder in (("a", pictures.a), ("b", pictures.b))
-                 if side in content]
-    if over := [(here, whole) for here, whole in parts if here > whole]:
-        return " and ".join(f"{here:,} where {whole:,} are expected" for here, whole in over)
-    if all(here == whole for here, whole in parts):
-        return ""
-    return "sample: " + " and ".join(f"{here:,} of {whole:,}" for here, whole in parts)
-
-
 def _nearby(folder: Path, name: str) -> str:
     """Advice if the right folder is one level down: SOTS holds indoor/ and outdoor/."""
     inside = sorted((p.parent for p in folder.glob("*/hazy") if p.is_dir()), key=lambda p: (p.name not in name, p.name))

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reprolib import models
-from reprolib.data.notes import note_of
+from reprolib.data.notes import note_of, sample_note, training_note
 from reprolib.errors import UserError
 from reprolib.evaluation.networks import count, device
 from reprolib.models.weights import read_header
@@ -73,19 +73,23 @@ def training_of(run: TaskRun, root: Path = Path()) -> Trained:
     return Trained(made_by, header.step, header.code, header.data, header.verified)
 
 
-def common_fields(run: TaskRun, trained: Trained) -> Mapping[str, Any]:
+def common_fields(run: TaskRun, trained: Trained, n: int, n_real: int = 0) -> Mapping[str, Any]:
     """What every record of a run holds, whatever was measured: who it stands for from the run, the rest from training.
 
     A prior has neither batch nor crop nor loss.
+
+    Args:
+        n, n_real: pictures that were measured, and real ones that they were measured against.
     """
     learns = models.get(run.system).trained
     made_by = trained.run
     built = count(run.system, made_by.network)
     contrast = made_by.contrast if isinstance(made_by, DehazingRun) and learns else None
-    origins = dict.fromkeys([run.measured_on, *([run.dataset] if learns else [])])
+    notes = [run.note, *map(note_of, dict.fromkeys([run.measured_on, *([run.dataset] if learns else [])])),
+             training_note(run.dataset) if learns else "", sample_note(run.measured_on, "test", n, n_real)]
     return {
         "profile": run.profile, "experiment": run.name, "system": run.system, "rows": run.rows,
-        "dataset": run.measured_on, "note": "; ".join(filter(None, (run.note, *map(note_of, origins)))),
+        "dataset": run.measured_on, "n": n, "n_real": n_real, "note": "; ".join(filter(None, notes)),
         "seed": made_by.seed, "recipe": made_by.recipe, "precision": made_by.precision,
         "steps": trained.steps, "batch": made_by.batch if learns else 0, "crop": made_by.crop if learns else 0,
         "network": dict(made_by.network), "reduced": built < count(run.system, full_size_options(run)),

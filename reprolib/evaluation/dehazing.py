@@ -69,7 +69,7 @@ def measure_dehazer(run: DehazingRun, root: Path = Path(), into: Path | None = N
     network = load_network(system, places.weights if system.trained else None, **trained.run.network).to(device())
     chosen = metrics_of(run)
     rows = list(measure_pairs(network, system.multiple, pairs, chosen, DEFAULT, made.pictures, run.id))
-    common = {**common_fields(run, trained), "protocol": DEFAULT, "n": len(rows),
+    common = {**common_fields(run, trained, len(rows)), "protocol": DEFAULT,
               "checkpoint": "last" if system.trained else "none", "data_hash": pairs.pixel_hash()}
     records = [_record(name, rows, common) for name in chosen]
     write_text(made.images, _csv(rows, chosen))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reprolib import models
-from reprolib.data.notes import note_of
+from reprolib.data.notes import note_of, sample_note
 from reprolib.data.paired import open_split
 from reprolib.data.unpaired import open_domains
 from reprolib.errors import UserError, unknown
@@ -86,7 +86,7 @@ def _dehazer(spec: System, dataset: str, weights: Path | None, root: Path | None
         system=spec.name, dataset=dataset, split=split, n=len(rows), protocol=protocol, prefix="hazy_",
         scores={name: mean([r.restored[name] for r in rows]) for name in metrics},
         input_scores={name: mean([r.hazy[name] for r in rows]) for name in metrics},
-        collapsed=tuple(r.image for r in rows if r.collapsed), note=note_of(dataset, root),
+        collapsed=tuple(r.image for r in rows if r.collapsed), note=_note(dataset, root, split, len(rows)),
         weights=str(weights) if weights else None)
 
 
@@ -117,4 +117,9 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
         scores={name: score.value for name, score in scores.items()},
         input_scores={name: score.value for name, score in before.items()},
         details={name: score.details for name, score in scores.items()}, collapsed=tuple(collapsed),
-        note=note_of(dataset, root), weights=str(weights) if weights else None)
+        note=_note(dataset, root, split, len(fakes), len(domains.b)), weights=str(weights) if weights else None)
+
+
+def _note(dataset: str, root: Path | None, split: str, n: int, n_real: int = 0) -> str:
+    """What the dataset has to be said of, and how much of it was measured."""
+    return "; ".join(filter(None, (note_of(dataset, root), sample_note(dataset, split, n, n_real))))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reprolib import metrics, models
+from reprolib.data.notes import sample_note
 from reprolib.data.paired import open_split
 from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError
@@ -38,9 +39,8 @@ def record(result: Evaluation, weights: Path | None, root: Path | None = None, l
     if system.task != "dehazing":
         raise UserError("only records of dehazers are kept", where=system.name, fix="read what `evaluate` prints")
     pairs = open_split(dataset.name, result.split, root=root, limit=limit)
-    whole = dataset.splits[result.split].get("pairs")
     parts = [f"{weights.name}, sha256 {sha256(weights)[:16]}" if weights else "nothing learned", source,
-             "" if len(pairs) == whole else f"a sample of {len(pairs)} of {whole} pairs"]
+             sample_note(dataset.name, result.split, result.n)]
     measuring = [metrics.module_of(name) for name in result.scores]
     size = models.full_size_count(system.name)
     common: dict[str, Any] = {

@@ -83,8 +83,7 @@ def measure_translator(run: TranslationRun, root: Path = Path(), into: Path | No
     segmenter = segmenter_of(run, root) if of_labels else None
     before = score_sets(list(domains.a), domains, of_sets, again=True)  # the same for every system and seed
     files = {file: places.checkpoint / f"{file}.safetensors" for file in CHECKPOINTS}
-    common = {**common_fields(run, trained), "n": len(domains.a), "n_real": len(domains.b),
-              "data_hash": domains.pixel_hash()}
+    common = {**common_fields(run, trained, len(domains.a), len(domains.b)), "data_hash": domains.pixel_hash()}
     scores: dict[str, Score] = {}
     records, collapsed = [], False
     for file, checkpoint in CHECKPOINTS.items():

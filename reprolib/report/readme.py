@@ -8,6 +8,7 @@ import pandas as pd
 
 from reprolib import papers
 from reprolib.bench.run import FOLDER, read
+from reprolib.data.notes import sample_note
 from reprolib.errors import UserError
 from reprolib.evaluation.record import PUBLISHED, Record, read_records
 from reprolib.files import write_text
@@ -51,7 +52,8 @@ def authors_weights(root: Path = Path()) -> list[str]:
         return []
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for r in records:
-        row = rows.setdefault((r.system, r.dataset), {"system": r.system, "test set": r.dataset, "pictures": str(r.n)})
+        row = rows.setdefault((r.system, r.dataset), {"system": r.system, "test set": r.dataset,
+                                                      "pictures": sample_note(r.dataset, "test", r.n) or str(r.n)})
         cell = _printed(r)
         assert r.value is not None
         before = "" if r.input_value is None else f"{text(r.metric, r.input_value)} → "

@@ -76,7 +76,8 @@ def _sides(entry: Entry | None) -> tuple[str, str]:
     before = "" if entry["input_value"] is None else text(name, entry["input_value"])
     spread = "" if entry["spread"] is None else f" ± {text(name, entry['spread'])}"
     printed = f" ({entry['printed']})" if entry["printed"] else ""
-    return before, f"{text(name, entry['value'])}{spread}{printed}"
+    sample = f" [{entry['sample']}]" if entry.get("sample") else ""
+    return before, f"{text(name, entry['value'])}{spread}{printed}{sample}"
 
 
 def write(profile: str, root: Path = Path()) -> None:

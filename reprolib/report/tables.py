@@ -75,7 +75,8 @@ def our_side(entry: Entry) -> str:
     shown = text(entry["measured"], entry["value"])
     if entry["spread"] is not None:
         shown += f" ± {text(entry['measured'], entry['spread'])}"
-    return shown if entry["status"] == "measured" else f"{shown} ({entry['status']})"
+    said = [entry["status"] if entry["status"] != "measured" else "", entry.get("sample", "")]
+    return f"{shown} ({'; '.join(filter(None, said))})" if any(said) else shown
 
 
 def notes(entries: Iterable[Entry], name: str) -> list[str]:

@@ -14,6 +14,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from reprolib import metrics, models, papers
+from reprolib.data.notes import sample_note
 from reprolib.data.registry import get_dataset, locate
 from reprolib.errors import UserError
 from reprolib.evaluation.record import PUBLISHED as KEPT
@@ -21,6 +22,7 @@ from reprolib.evaluation.record import Record, read_records
 from reprolib.metrics.protocols import DEFAULT
 from reprolib.papers import Cell, Paper, Row, Table
 from reprolib.results.costs import Cost, read_costs
+from reprolib.results.changed import changed_pictures
 from reprolib.results.gate import expected_file, key, read_expected
 from reprolib.results.quantity import quantity
 from reprolib.runs.digests import measuring_digest
@@ -110,6 +112,11 @@ class _Source:
         """Digests that were asked for, by the run's name."""
         return {}
 
+    @cached_property
+    def pictures(self) -> dict[tuple[object, ...], str | None]:
+        """What was found of pictures, by what records say of them."""
+        return {}
+
     def of(self, paper: Paper, row: Row, column: str, metric: str) -> list[Record]:
         """The records that stand for a cell."""
         return [r for r in self.records if row.id in r.rows and (paper.name, column) in papers.columns_of(r.dataset)
@@ -124,6 +131,15 @@ class _Source:
 
     def outdated(self, record: Record) -> str | None:
         """Why a record is not what its run would give now."""
+        return self._outdated_code(record) or self._outdated_pictures(record)
+
+    def _outdated_pictures(self, record: Record) -> str | None:
+        asked = record.dataset, record.data_hash, *record.data.items()
+        if asked not in self.pictures:
+            self.pictures[asked] = changed_pictures(record)
+        return self.pictures[asked]
+
+    def _outdated_code(self, record: Record) -> str | None:
         if self.digest is None:
             return None
         run = self.runs.get((record.experiment, record.seed))
@@ -167,7 +183,7 @@ def _blank(paper: Paper, table: Table, row: Row, column: str, metric: str, cell:
         "printed": cell.printed if cell else "", "label": row.label, "value": None, "spread": None, "n_seeds": 0,
         "n": None,
         "status": "", "why": "", "evidence": None, "record": None, "stand_in": None, "measured": metric, "gap": None,
-        "input_value": None,
+        "input_value": None, "sample": "",
     }
 
 
@@ -177,8 +193,8 @@ def _measured(cell: Cell | None, candidates: list[Record], source: _Source) -> E
     first = found[0]
     dataset = get_dataset(first.dataset)
     made: Entry = {"record": _reference(first, source), "measured": first.metric, "input_value": first.input_value,
-                   "n": first.n, "stand_in": first.dataset if dataset.embedded else None,
-                   "evidence": TRAINED}
+                   "n": first.n, "sample": sample_note(first.dataset, "test", first.n, first.n_real),
+                   "stand_in": first.dataset if dataset.embedded else None, "evidence": TRAINED}
     bad = next((r for r in found if r.status != "ok"), None)
     if bad is not None:
         return made | {"status": bad.status, "why": f"seed {bad.seed}: the output is {bad.status}"}
@@ -205,8 +221,9 @@ def _measured(cell: Cell | None, candidates: list[Record], source: _Source) -> E
 def _by_authors(cell: Cell | None, candidates: list[Record], source: _Source) -> Entry:
     """What the authors' weights give: of several test sets the largest."""
     first = max(candidates, key=lambda r: r.n)
-    made: Entry = {"value": first.value, "spread": None, "n": first.n, "n_seeds": 1, "evidence": PUBLISHED, "measured": first.metric,
-                   "record": _reference(first, source, KEPT), "input_value": first.input_value,
+    made: Entry = {"value": first.value, "spread": None, "n": first.n, "n_seeds": 1, "evidence": PUBLISHED,
+                   "measured": first.metric, "record": _reference(first, source, KEPT), "input_value": first.input_value,
+                   "sample": sample_note(first.dataset, "test", first.n, first.n_real),
                    "why": ", ".join(filter(None, [first.note, f"{first.n} pictures of {first.dataset}"]))}
     if first.value is None:
         return made | {"status": first.status}
@@ -324,7 +341,7 @@ def _is_here(dataset: str) -> bool:
 
 def _conditions(record: Record) -> str:
     """What a reader must know before comparing."""
-    metric, whole = metrics.get(record.metric), _whole(record.dataset)
+    metric, sample = metrics.get(record.metric), sample_note(record.dataset, "test", record.n, record.n_real)
     parts = [record.note] if record.note else []
     if metric.stands_for:
         parts.insert(0, f"{metric.label}, not {metrics.get(metric.stands_for).label}")
@@ -334,11 +351,10 @@ def _conditions(record: Record) -> str:
         parts.append(f"{record.steps} steps of batch {record.batch}, crop {record.crop}")
     if record.features:
         parts.append(f"features {record.features}")
-    if not get_dataset(record.dataset).embedded:
-        if record.steps and _shortened(record):
-            parts.append("not its authors' training")
-        if whole is not None and record.n != whole:
-            parts.append(f"{record.n} of {whole} test pictures")
+    if record.steps and _shortened(record) and not get_dataset(record.dataset).embedded:
+        parts.append("not its authors' training")
+    if sample not in record.note:
+        parts.append(sample)
     if record.checkpoint not in ("last", "none"):
         parts.append(f"checkpoint: {record.checkpoint}")
     return ", ".join(parts) or f"{record.n} pictures"

@@ -148,4 +148,4 @@ def test_authors_weights_are_recorded_with_their_sample(place: Path) -> None:
     records = {r.metric: r for r in read_records("published")}
     assert records.keys() == found.scores.keys()
     assert records["psnr"].value == pytest.approx(found.scores["psnr"], abs=1e-6) and records["psnr"].n == 2
-    assert records["psnr"].note.startswith("last.safetensors, sha256 ") and "a sample of 2 of" in records["psnr"].note
+    assert records["psnr"].note.startswith("last.safetensors, sha256 ") and "sample: 2 of 5" in records["psnr"].note

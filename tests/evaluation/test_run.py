@@ -17,6 +17,7 @@ from reprolib.data.images import list_images, read_rgb
 from reprolib.errors import UserError
 from reprolib.evaluation.record import read_file
 from reprolib.evaluation.run import measure_run
+from reprolib.metrics import Score
 from reprolib.metrics.ciede2000 import ciede2000
 from reprolib.models.objective import Contrast
 from reprolib.models.weights import Header, save_weights
@@ -125,7 +126,7 @@ def test_an_ablation_at_full_width_is_not_reduced(place: Path) -> None:
 
     run = dehazing_run(system="aecrnet", network={"dfe": False, "mix": "none"}, rows=("table2/base",))
     leave_checkpoint(run)
-    fields = common_fields(run, training_of(run))
+    fields = common_fields(run, training_of(run), 3)
     assert fields["params_built"] < fields["params"] and not fields["reduced"]
 
 
@@ -193,3 +194,32 @@ def test_what_measuring_a_run_depends_on() -> None:
     assert not {"reprolib.metrics.distance", "reprolib.metrics.segmentation", "reprolib.data.unpaired"} & dehazer
     assert {"reprolib.metrics.distance", "reprolib.metrics.segmentation", "reprolib.metrics.miou"} < segmented
     assert not {"reprolib.metrics.psnr", "reprolib.metrics.protocols"} & segmented
+
+
+def test_kind_35_a_part_of_a_test_set_is_recorded_and_shown(place: Path) -> None:
+    """The record, the ledger's value, its page, the table and the profile's page all say it."""
+    from reprolib.report import ledger, summary
+
+    run = dehazing_run()
+    leave_checkpoint(run)
+    said = "training sample: 3 of 42; sample: 3 of 5"
+    assert {r.note for r in measure_run(run)} == {said}
+    entries = ledger.write("test")
+    (entry,) = [e for e in entries if e["row"] == "table1/aodnet" and e["metric"] == "psnr" and e["value"] is not None]
+    assert entry["sample"] == "sample: 3 of 5" and said in json.dumps(read_rows()) and not entry["gap"]
+    summary.write("test")
+    for page in ("ledger.csv", "tables/table1.md", "tables/table1.csv", "README.md"):
+        assert "sample: 3 of 5" in Path("results/test", page).read_text(), page
+    assert {e["sample"] for e in entries if e["row"] != "table1/aodnet"} == {""}
+
+
+def read_rows() -> list[dict[str, Any]]:
+    return list(json.loads(Path("results/test/records/aodnet/tiny.json").read_text()))
+
+
+def test_kind_35_a_part_of_two_domains_is_recorded(place: Path, brightness: Callable[..., dict[str, Score]]) -> None:
+    run = translation_run()
+    leave_checkpoint(run)
+    leave_checkpoint(run, file="best")
+    notes = {r.note for r in measure_run(run)}
+    assert notes == {"training sample: 3 of 1,067 and 3 of 1,334; sample: 3 of 120 and 3 of 140"}

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import layouts
 import pytest
 from invented import invented
 
 from reprolib import models, papers
+from reprolib.data.paired import open_split
 from reprolib.errors import UserError
 from reprolib.evaluation.record import Record, write_records
 from reprolib.results import gate, ledger
@@ -245,7 +247,7 @@ def test_comparable_several_seeds(tmp_path: Path, values: tuple[float, ...], sta
 @pytest.mark.parametrize(("change", "says"), [
     ({"reduced": True, "network": {"width": 16}}, "reduced network (width 16)"),
     ({"dataset": "haze-homogeneous", "note": "synthetic haze", "n": 16}, "synthetic haze"),
-    ({"n": 120}, "120 of 500 test pictures"),
+    ({"n": 120}, "sample: 120 of 500"),
     ({"recipe": "common"}, "not its authors' training"),
     ({"steps": 1000}, "not its authors' training"),
 ])
@@ -327,3 +329,14 @@ def test_costs_are_the_benchs(tmp_path: Path) -> None:
     path.write_text(json.dumps({"systems": []}))
     with pytest.raises(UserError, match="not a file of costs"):
         entries(tmp_path)
+
+
+def test_kind_35_a_record_of_other_pictures_is_stale(tmp_path: Path) -> None:
+    """Here the registered test pictures are not those of the record; where there are none, the record stands."""
+    put(tmp_path, replace(REAL, value=33.85, n=4, data_hash="of other pictures"))
+    assert (entry(tmp_path)["status"], entry(tmp_path)["sample"]) == ("measured", "sample: 4 of 500")
+    layouts.install(tmp_path, ["sots-indoor"], n=2)
+    e = entry(tmp_path)
+    assert (e["status"], e["why"]) == ("stale", "test pictures of sots-indoor have changed since: run `dvc repro`")
+    put(tmp_path, replace(REAL, value=33.85, n=4, data_hash=open_split("sots-indoor", "test").pixel_hash()))
+    assert entry(tmp_path)["status"] == "measured"
