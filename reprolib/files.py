@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,9 @@ WRITE_ADVICE = {
     errno.EISDIR: "this is a folder: name a file",
 }
 
+LEFT_OVER = re.compile(r"\..+\.[a-z0-9_]{8}")
+"""Names of temporary files, whose ends `tempfile` draws; .dvcignore and .gitignore leave them out, too."""
+
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then move it into place in one step.
@@ -40,13 +44,26 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             os.fsync(stream.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except OSError as error:
-        if error.errno in WRITE_ADVICE:
-            raise UserError("cannot write", where=path, fix=WRITE_ADVICE[error.errno]) from error
+    except (OSError, RuntimeError) as error:
+        # torch.save covers what the system said with a complaint of its own.
+        reason = error if isinstance(error, OSError) else error.__context__
+        if isinstance(reason, OSError) and reason.errno in WRITE_ADVICE:
+            raise UserError("cannot write", where=path, fix=WRITE_ADVICE[reason.errno]) from error
         raise
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove what a killed process has left of files that it was writing into a folder; nobody may write them now.
+
+    Args:
+        name: of the files, as a pattern.
+    """
+    for path in folder.glob(f".{name}.*"):
+        if LEFT_OVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _prefix(name: str) -> str:

@@ -18,4 +18,4 @@ def require_own_package(root: Path = Path()) -> None:
     own, running = root / "reprolib", Path(__file__).parents[1]
     if (own / "__init__.py").is_file() and not own.samefile(running):
         raise UserError(f"this project has its own package, {own.resolve()}, but {running} runs",
-                        fix="run `python -m reprolib` here, or `pip install -e .` into this environment")
+                        fix="put PYTHONPATH=. before the command (before `dvc`, too), or `pip install -e .` here")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from reprolib.data import domains, haze, photos
@@ -90,10 +93,17 @@ def _may_be_replaced(out: Path) -> bool:
 
 @contextmanager
 def _workshop(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to work in, gone at the end whatever happens."""
+    """A folder beside `out` to work in, gone at the end whatever happens; if this process is killed, at the next start.
+
+    Whoever works in it holds a lock in it, of which the kernel lets go.
+    """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+        for abandoned in out.parent.glob(f".{glob.escape(out.name)}-*/lock"):
+            with suppress(Timeout, OSError), FileLock(abandoned).acquire(timeout=0):
+                shutil.rmtree(abandoned.parent)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder, \
+                FileLock(Path(folder) / "lock"):
             yield Path(folder)
     except OSError as error:
         raise UserError(f"cannot write: {error.strerror}", where=out,

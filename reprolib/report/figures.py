@@ -18,6 +18,7 @@ from reprolib.files import write_atomically
 GridRow = tuple[str, list[tuple[str, np.ndarray, str]]]
 """A picture's name, and for each column its label, the uint8 HW3 picture and a line to print under it."""
 
+matplotlib.rcdefaults()  # figures look the same whatever stands in a person's matplotlibrc
 matplotlib.rcParams["svg.hashsalt"] = "reprolib"
 
 

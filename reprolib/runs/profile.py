@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +79,13 @@ def read_profile(name: str, root: Path = Path()) -> Profile:
     """
     if name not in profiles(root):
         raise unknown("profile", name, profiles(root))
+    where = profile_folder(name, root) / "params.yaml"
+    return _read(name, root, where.resolve(), where.read_bytes())
+
+
+@lru_cache(maxsize=4)
+def _read(name: str, root: Path, place: Path, written: bytes) -> Profile:
+    """Once as long as the same is written in the same place: a command asks for each of its runs."""
     content, where = _content(name, root)
     runs: dict[str, TaskRun] = {}
     for system, settings in content["systems"].items():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from reprolib.data import haze, photos, prepare
@@ -81,6 +82,17 @@ def test_folder_with_something_else_is_never_replaced(tmp_path: Path) -> None:
         prepare.prepare("haze-dense", tmp_path / "thesis.tex")
     with pytest.raises(UserError, match="cannot write"):
         prepare.prepare("haze-dense", tmp_path / "thesis.tex" / "x")
+
+
+@pytest.mark.usefixtures("few")
+def test_what_a_killed_process_left_is_removed_and_what_a_running_one_makes_is_not(tmp_path: Path) -> None:
+    for name in (".haze-dense-aaaaaaaa", ".haze-dense-bbbbbbbb", ".haze-dense-mine"):
+        (tmp_path / name / "new" / "train").mkdir(parents=True)
+    for name in (".haze-dense-aaaaaaaa", ".haze-dense-bbbbbbbb"):
+        (tmp_path / name / "lock").touch()
+    with FileLock(tmp_path / ".haze-dense-bbbbbbbb" / "lock"):
+        prepare.prepare("haze-dense", tmp_path / "haze-dense")
+    assert {p.name for p in tmp_path.iterdir()} == {"haze-dense", ".haze-dense-bbbbbbbb", ".haze-dense-mine"}
 
 
 @pytest.mark.usefixtures("few")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import layouts
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,8 @@ from reprolib.data.images import write_png
 from reprolib.data.registry import Dataset, datasets
 from reprolib.files import read_yaml, write_yaml
 from reprolib.models.weights import save_weights
+from reprolib.report import notebooks
+from reprolib.runs import concurrent
 from reprolib.runs.profile import profiles
 
 PROJECT = Path(__file__).parents[2]
@@ -113,11 +116,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
 
 
+def in_this_process(source: Path, output: Path, parameters: dict[str, Any], name: str) -> None:
+    """A notebook's cells without a kernel, which would load all libraries (tests/report/test_notebooks.py has them)."""
+    notebook = nbformat.read(source, as_version=4)
+    names: dict[str, Any] = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"{source.name} as {name}", "exec"), names)
+            names.update(parameters if "parameters" in cell.metadata.get("tags", []) else {})
+    output.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, output)
+
+
 @pytest.mark.parametrize("profile", [name for name in profiles(PROJECT) if name != "hour"])  # has some of mini's runs
 def test_every_stage_runs(profile: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.delenv("REPROLIB_DATA", raising=False)
-    monkeypatch.setattr("reprolib.commands.project.require_own_package", lambda: None, raising=False)
+    monkeypatch.setattr(concurrent, "_shared", lambda: True)  # one after another, here
+    monkeypatch.setattr(notebooks, "execute", in_this_process)
     target = place / "profiles" / profile
     target.mkdir(parents=True)
     shutil.copy(PROJECT / "profiles" / profile / "dvc.yaml", target)

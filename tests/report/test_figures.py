@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 
+from reprolib.report import figures
 from reprolib.report.figures import comparison_grid, save
 
 
@@ -24,6 +27,18 @@ def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
     shown = [save(comparison_grid(grid()), tmp_path / name) for name in ("a.png", "b.png")]
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert shown[0].data == shown[1].data and shown[0].data.startswith(b"\xff\xd8"), "a JPEG"
+
+
+def test_figures_do_not_read_a_persons_settings(tmp_path: Path) -> None:
+    """`text.usetex: True` in a matplotlibrc, where there is no LaTeX; settings are read when the library is loaded."""
+    save(comparison_grid(grid()), tmp_path / "plain.png")
+    try:
+        with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "svg.hashsalt": "mine"}):
+            importlib.reload(figures)
+            save(figures.comparison_grid(grid()), tmp_path / "theirs.png")
+    finally:
+        importlib.reload(figures)
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
 
 
 def test_the_executed_notebooks_show_their_figures(project: Path) -> None:
