@@ -12,7 +12,6 @@ from reprolib.evaluation.record import PUBLISHED, Record, read_records
 from reprolib.files import write_text
 from reprolib.papers import Table
 from reprolib.report.markdown import to_markdown
-from reprolib.results import claims
 from reprolib.results.ledger import COUNTED, Entry, own
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
@@ -83,16 +82,6 @@ def notes(entries: Iterable[Entry], name: str) -> list[str]:
     """Conditions under which the numbers of a table were measured, each once."""
     measured = (e for e in own(entries) if e["table"] == name and e["value"] is not None and e["evidence"] != COUNTED)
     return list(dict.fromkeys(e["why"] for e in measured))
-
-
-def claims_of(entries: list[Entry], name: str) -> pd.DataFrame:
-    """The paper's claims about a table, held against the measurements; empty where it makes none."""
-    values, spreads = claims.values(own(entries)), claims.spreads(own(entries))
-    label = {row.id: row.label for row in rows_of(name).values()}
-    return pd.DataFrame([
-        {"the paper says": c.text, "that is": f"{label[c.left]} {c.relation} {label[c.right]}",
-         "in": " ".join(filter(None, (c.column, quantity(c.metric).label))), "here": claims.check(c, values, spreads)}
-        for c in papers.claims() if c.table == name])
 
 
 def published_weights(name: str, root: Path = Path()) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def build(profile: str, root: Path = Path(), digest: Digest | None = measuring_d
     Raises:
         UserError: a file of records, of costs or of recorded results is damaged.
     """
-    source = _Source(profile, root, digest)
+    source = Source(profile, root, digest)
     return [entry for paper, table in papers.tables() for row in rows_of(table.name).values()
             for entry in _row(paper, table, row, source)]
 
@@ -73,12 +73,12 @@ def strongest(entries: Iterable[Entry]) -> list[Entry]:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """What a ledger is made from."""
+class Source:
+    """What a ledger, and a verdict on a claim, is made from."""
 
     profile: str
-    root: Path
-    digest: Digest | None
+    root: Path = Path()
+    digest: Digest | None = measuring_digest
 
     @cached_property
     def records(self) -> list[Record]:
@@ -152,7 +152,7 @@ class _Source:
         return None if self.digests[run.name] == record.code_hash else "the code has changed since: run `dvc repro`"
 
 
-def _row(paper: Paper, table: Table, row: Row, source: _Source) -> Iterator[Entry]:
+def _row(paper: Paper, table: Table, row: Row, source: Source) -> Iterator[Entry]:
     """The cells of a row in printed order, those that only we have among them."""
     printed = {(c.column, c.metric): c for c in paper.cells if c.row == row.id}
     for column in table.columns:
@@ -187,7 +187,7 @@ def _blank(paper: Paper, table: Table, row: Row, column: str, metric: str, cell:
     }
 
 
-def _measured(cell: Cell | None, candidates: list[Record], source: _Source) -> Entry:
+def _measured(cell: Cell | None, candidates: list[Record], source: Source) -> Entry:
     """What the records say."""
     found = _of_one_run(candidates)
     first = found[0]
@@ -218,7 +218,7 @@ def _measured(cell: Cell | None, candidates: list[Record], source: _Source) -> E
     return made | _against_paper(made["value"] - cell.value, cell, made) | {"why": why}
 
 
-def _by_authors(cell: Cell | None, candidates: list[Record], source: _Source) -> Entry:
+def _by_authors(cell: Cell | None, candidates: list[Record], source: Source) -> Entry:
     """What the authors' weights give: of several test sets the largest."""
     first = max(candidates, key=lambda r: r.n)
     made: Entry = {"value": first.value, "spread": None, "n": first.n, "n_seeds": 1, "evidence": PUBLISHED,
@@ -244,7 +244,7 @@ def _of_one_run(candidates: list[Record]) -> list[Record]:
     return sorted(groups[min(groups)], key=lambda r: r.seed)
 
 
-def _reference(record: Record, source: _Source, profile: str = "") -> str:
+def _reference(record: Record, source: Source, profile: str = "") -> str:
     """File and metric of a record."""
     name = record.experiment if record.seed == 0 else f"{record.experiment}-seed{record.seed}"
     path = records_folder(profile or source.profile, source.root) / record.system / f"{name}.json"
@@ -258,10 +258,10 @@ def _is_comparable(record: Record, cell: Cell) -> bool:
     """
     trained = record.checkpoint not in ("published", "none")
     return (record.metric == cell.metric and not get_dataset(record.dataset).embedded and not record.reduced
-            and record.n == _whole(record.dataset) and not (trained and _shortened(record)))
+            and record.n == size_of_split(record.dataset) and not (trained and _shortened(record)))
 
 
-def _whole(dataset: str) -> int | None:
+def size_of_split(dataset: str) -> int | None:
     """Pictures that a whole test split has."""
     test = get_dataset(dataset).splits.get("test", {})
     found = test.get("pairs", test.get("a"))
@@ -302,7 +302,7 @@ def _count(row: Row, cell: Cell | None) -> Entry:
     return made | {"status": "matched" if matched else "not matched", "gap": count - cell.value}
 
 
-def _cost(paper: Paper, row: Row, column: str, metric: str, cell: Cell | None, source: _Source) -> Entry:
+def _cost(paper: Paper, row: Row, column: str, metric: str, cell: Cell | None, source: Source) -> Entry:
     """Seconds and memory of a step, from the one run of the bench that measured all systems."""
     cost = source.costs.get(row.system)
     if cost is None:
@@ -313,7 +313,7 @@ def _cost(paper: Paper, row: Row, column: str, metric: str, cell: Cell | None, s
             "record": cost.file, "why": f"{said}: {cost.conditions}; {ratio}"}
 
 
-def _absent(paper: Paper, row: Row, column: str, cell: Cell | None, source: _Source) -> Entry:
+def _absent(paper: Paper, row: Row, column: str, cell: Cell | None, source: Source) -> Entry:
     """Status and reason of a cell without a record."""
     if cell is None or cell.value is None:
         return {"status": "not printed", "why": "the paper prints '-'"}

@@ -27,6 +27,9 @@ Inputs = dict[str, Any]
 ABSENT = "absent"
 """Stands for data that were never seen here."""
 
+DRAWING = ("notebooks", "figures", "tables", "claims")
+"""Modules of `reprolib.report` that notebooks call."""
+
 LOSS_READS = {"perceptual": "vgg16", "perceptual_plain": "vgg16-torchvision", "features": "vgg19"}
 """Terms of a dehazer's loss that compare features."""
 
@@ -63,7 +66,7 @@ def inputs(profile: Profile, before: Mapping[str, Any], root: Path = Path()) -> 
                                   "results/published/records/*/*.json")},
         "protocols": {"code": code_digest("reprolib.evaluation.protocols", *(models.module_of(s) for s in systems)),
                       "data": {r.measured_on: seen[r.measured_on] for r in profile.runs.values()}},
-        "notebooks": {"code": code_digest("reprolib.report.notebooks", "reprolib.report.figures"),
+        "notebooks": {"code": code_digest(*(f"reprolib.report.{name}" for name in DRAWING)),
                       "kept": _files(root, "results/published/**/*.json", "results/published/**/*.csv")},
         "summary": {"code": code_digest("reprolib.report.summary")},
     }

@@ -236,7 +236,7 @@ def test_a_paper_is_one_folder(checkout: Checkout) -> None:
     assert (checkout.folder / "results/tiny/tables/other1.md").is_file()
     found = json.loads(checkout.reprolib("claims", "--profile", "tiny", "--json"))
     claims = [c for c in found if c["table"] == "other1"]
-    assert len(claims) == 1 and claims[0]["verdict"] in ("holds", "within seed noise", "does not hold")
+    assert len(claims) == 1 and claims[0]["verdict"] in ("holds", "within noise", "does not hold")
     checkout.reprolib("report", "notebooks", "other1", "--profile", "tiny")
     notebook = (checkout.folder / "results/tiny/notebooks/other1.ipynb").read_text()
     assert "Two systems" in notebook and "12.5" in notebook

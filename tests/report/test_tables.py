@@ -13,7 +13,7 @@ import pytest
 from reprolib import papers
 from reprolib.errors import UserError
 from reprolib.evaluation.record import PUBLISHED, Record, write_records
-from reprolib.report import ledger, summary, tables
+from reprolib.report import claims, ledger, summary, tables
 from reprolib.report.markdown import to_markdown
 from reprolib.results.ledger import Entry, build
 from reprolib.runs.places import records_folder
@@ -74,10 +74,10 @@ def test_our_side_of_a_cell(change: dict[str, object], shown: str) -> None:
 
 
 def test_claims_of_a_table(tmp_path: Path) -> None:
-    found = tables.claims_of(entries(tmp_path), "table2")
+    found = claims.frame("table2", "mini", tmp_path)
     assert len(found) == sum(c.table == "table2" for c in papers.claims())
-    assert set(found["here"]) == {"not measured"}
-    assert tables.claims_of(entries(tmp_path), "negatives").empty
+    assert set(found["verdict"]) == {"not tested"}
+    assert claims.frame("negatives", "mini", tmp_path).empty
 
 
 def test_the_authors_weights_and_further_checkpoints(tmp_path: Path) -> None:
