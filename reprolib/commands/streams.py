@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from typing import TextIO
 
 
@@ -36,6 +37,7 @@ def install() -> None:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.stdout, sys.stderr = _lenient(sys.stdout), _lenient(sys.stderr)
+    warnings.showwarning = _show
 
 
 def lost(stream: TextIO | None = None) -> OSError | None:
@@ -44,6 +46,15 @@ def lost(stream: TextIO | None = None) -> OSError | None:
     stream.flush()
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
     return raw.fault if isinstance(raw, Lenient) else None
+
+
+def _show(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+          line: str | None = None) -> None:
+    """What we warn people of in one line; what is meant for programmers as always."""
+    if category is UserWarning:
+        print(f"note: {message}", file=file or sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
 
 
 def _lenient(stream: TextIO | None) -> TextIO:

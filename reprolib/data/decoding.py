@@ -20,8 +20,8 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from reprolib.data import tiff
 from reprolib.data.depth import sixteen_to_eight, to_eight
-from reprolib.data.impostors import impostor
 from reprolib.errors import UserError, printable
+from reprolib.impostors import impostor
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, RuntimeError, TypeError, struct.error,
            zlib.error)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from reprolib import models
+from reprolib.models.fitting import Importer, fit
 from reprolib.models.system import System
-from reprolib.models.weights import Importer, load_weights, read_header
+from reprolib.models.weights import load_state, read_header, read_state, shapes
 
 
 def device() -> torch.device:
@@ -24,7 +25,8 @@ def device() -> torch.device:
 def load_network(system: System, weights: Path | None, parts: tuple[str, ...] = (), **options: Any) -> nn.Module:
     """Build a system and load its weights: ours or the published ones; a prior needs none.
 
-    A file of ours knows the options that its network was built with, a reduced width for example.
+    A file of ours knows the options that its network was built with, a reduced width for example. Of a file of others
+    they are found by its shapes, where those that are given do not fit.
 
     Args:
         parts: the children of a translator that are loaded; by default those that translation needs.
@@ -32,13 +34,30 @@ def load_network(system: System, weights: Path | None, parts: tuple[str, ...] = 
     Raises:
         UserError: not a weights file, or of another network.
     """
-    if weights is not None:
-        options = {**read_header(weights, system.name).options, **options}
-    network: nn.Module = system.build(**options).eval()
-    if weights is not None:
-        wanted = parts or system.inference
-        load_weights(system.part(network, *wanted), weights, _importer(system, wanted))
+    wanted = parts or system.inference
+    if weights is None:
+        return system.build(**options).eval()
+    header = read_header(weights, system.name)
+    options = {**header.options, **options}
+    state, importer = read_state(weights), _importer(system, wanted)
+    if not header.system:
+        options = {**_sizes(system, wanted, state, importer, options), **options}
+    network = system.build(**options).eval()
+    load_state(system.part(network, *wanted), state, weights, importer)
     return network
+
+
+def _sizes(system: System, wanted: tuple[str, ...], state: Mapping[str, Tensor], importer: Importer | None,
+           given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by the shapes in a file of others; none where it fits as it is, or cannot be made to fit."""
+    with torch.device("meta"):  # allocates nothing
+        found = fit(state, shapes(system.part(system.build(**given), *wanted)), importer)
+    if not found.cost or system.sizes is None:
+        return {}
+    try:
+        return system.sizes(found.state)
+    except KeyError:  # of another network; loading says so
+        return {}
 
 
 def load(system: str, weights: Path | str = "mini") -> nn.Module:

@@ -46,6 +46,11 @@ class System:
     """Height and width must be multiples of this; inference pads by reflection and crops back."""
     importer: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     """Maps the state dict of the published checkpoint to ours; None where the key names are ours."""
+    sizes: Callable[[Mapping[str, Tensor]], dict[str, Any]] | None = None
+    """Options of the network that made a file, by its tensors in our names: published sizes differ (FFA-Net's blocks).
+
+    Raises KeyError where a tensor is missing.
+    """
     exporter: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     """Translation: our state dict to the names of the published checkpoint, the way back of `importer`."""
     inference: tuple[str, ...] = ()

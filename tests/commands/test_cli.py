@@ -98,6 +98,19 @@ def test_translate_with_weights_that_know_their_size(reprolib: Reprolib, tmp_pat
     assert answer.code == 2 and "weights of cut, not of cyclegan" in answer.line
 
 
+def test_kind_14_ffanets_authors_file_of_19_blocks_dehazes_without_options(reprolib: Reprolib, tmp_path: Path) -> None:
+    network = models.get("ffanet").build(width=8, blocks=19).eval()
+    state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    torch.save({"step": 1, "model": state | {"module.la.weight": torch.ones(1)}}, tmp_path / "its_train_ffa_3_19.pk")
+    write_png(tmp_path / "in.png", np.full((16, 20, 3), 128, np.uint8))
+    answer = reprolib("dehaze", tmp_path / "in.png", tmp_path / "out.png", "--system", "ffanet", "--weights",
+                      tmp_path / "its_train_ffa_3_19.pk")
+    assert answer.code == 0, answer.err
+    with torch.inference_mode():
+        wanted = network(torch.full((1, 3, 16, 20), 128 / 255))[0].permute(1, 2, 0).numpy()
+    assert np.abs(read_rgb(tmp_path / "out.png") / 255.0 - wanted.clip(0, 1)).max() < 0.6 / 255
+
+
 @pytest.mark.parametrize(("words", "told"), [
     (("train", "aecrne", "--dataset", "haze-dense"), "did you mean 'aecrnet'"),
     (("train", "aecrnet", "--dataset", "haze-dens"), "did you mean 'haze-dense'"),

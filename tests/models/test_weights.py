@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from reprolib.errors import UserError
-from reprolib.models import weights
+from reprolib.models import pickles
 from reprolib.models.weights import load_weights, read_state, save_weights
 
 
@@ -158,7 +158,7 @@ def test_a_bare_pickle_does_not_run(tmp_path: Path) -> None:
 def test_a_pickle_cannot_change_the_reader(target: bytes) -> None:
     """BUILD with (None, {name: value}) sets attributes on what `find_class` handed out; it must find nothing to set."""
     build = b"\x80\x02" + target + b"N}X\x08\x00\x00\x00__call__Ns\x86b."
-    reader = weights._TensorsOnly(io.BytesIO(build), lambda key, dtype, count: torch.zeros(count, dtype=dtype))
+    reader = pickles._TensorsOnly(io.BytesIO(build), lambda key, dtype, count: torch.zeros(count, dtype=dtype))
     with pytest.raises((TypeError, AttributeError)):
         reader.load()
 
@@ -281,5 +281,5 @@ def test_a_foreign_or_partly_matching_file_is_refused_whole(tmp_path: Path) -> N
 
 def test_an_importer_that_does_not_know_the_file_says_so(tmp_path: Path) -> None:
     torch.save({"other": torch.ones(1)}, tmp_path / "w.pth")
-    with pytest.raises(UserError, match="not the published weights of this network.*missing: 0.weight"):
+    with pytest.raises(UserError, match="another network, nothing was loaded.*missing: 0.weight"):
         load_weights(small_network(), tmp_path / "w.pth", importer=lambda state: {"0.weight": state["e_conv1.weight"]})

@@ -134,6 +134,11 @@ def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {renamed.get(name, name): state[key] for key, name in names.items()}
 
 
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Width of the network that made a file."""
+    return {"width": len(state["down1.1.weight"])}
+
+
 SYSTEM = System(
     name="aecrnet",
     label="AECR-Net (Ours)",
@@ -145,6 +150,7 @@ SYSTEM = System(
     multiple=4,
     importer=from_official,
     objective=DehazingObjective(contrast=Contrast()),  # without CR it is another row of Table 2
+    sizes=sizes,
     recipe={  # the authors' options where the paper gives none: 100 "epochs" of 5,000 steps, a cosine over the steps
         "network": {"operator": "dcnv2"},
         "loss": {"l1": 1.0},

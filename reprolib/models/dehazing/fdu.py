@@ -12,9 +12,12 @@ rate of its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reprolib.models.fitting import numbered
 from reprolib.models.system import System
 
 
@@ -81,6 +84,11 @@ class PFDN(nn.Module):
         return (restored + 1) / 2
 
 
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Width and blocks of the network that made a file."""
+    return {"width": len(state["encoder.0.weight"]), "blocks": numbered(state, "pfdbs.")}
+
+
 SYSTEM = System(
     name="fdu",
     label="FDU",
@@ -91,6 +99,7 @@ SYSTEM = System(
     verified_params=11_268_611,  # third-party layout
     multiple=16,
     count_note="Table 1 prints no count; 11,268,611 is that of the third-party layout",
+    sizes=sizes,
     recipe={  # the third party's; L1 of pictures in [-1, 1] is twice that in [0, 1]
         "loss": {"l1": 2.0},
         "optimiser": {"kind": "adamw", "betas": [0.9, 0.999], "weight_decay": 0.01},

@@ -12,9 +12,12 @@ plain one in [0, 1], as released: the network learns to undo the normalisation.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
+from reprolib.models.fitting import numbered
 from reprolib.models.layers.attention import FABlock, PixelAttention
 from reprolib.models.system import System
 
@@ -78,6 +81,11 @@ class FFANet(nn.Module):
         return self.post(self.palayer(w1 * y1 + w2 * y2 + w3 * y3)) + normalised
 
 
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Width and blocks of the network that made a file."""
+    return {"width": len(state["pre.0.weight"]), "blocks": numbered(state, "g1.gp.") - 1}
+
+
 SYSTEM = System(
     name="ffanet",
     label="FFA-Net",
@@ -87,6 +95,7 @@ SYSTEM = System(
     "names of the released code with its default of 20 blocks a group (published weights: 19)",
     paper_params="4.68M",
     verified_params=4_682_356,  # 20 blocks a group
+    sizes=sizes,
     recipe={  # the README's command for indoor scenes; a cosine over the steps
         "network": {"blocks": 19},
         "loss": {"l1": 1.0},

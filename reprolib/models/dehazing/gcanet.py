@@ -12,6 +12,8 @@ pictures in [0, 1]: gradients are 65,025 times smaller, of which Adam notices no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -114,6 +116,11 @@ class GCANet(nn.Module):
         return hazy_B3HW + self.deconv1(y) / 255
 
 
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Width of the network that made a file."""
+    return {"width": len(state["conv1.weight"])}
+
+
 SYSTEM = System(
     name="gcanet",
     label="GCANet (extra)",
@@ -123,6 +130,7 @@ SYSTEM = System(
     "names of the released code; not a row of Table 1",
     verified_params=702_818,  # released weights
     multiple=4,
+    sizes=sizes,
     recipe={  # 100 epochs of ITS's 13,990 pairs, the rate divided by 10 every 40; the crop is not told
         "loss": {"mse": 1.0},
         "optimiser": {"kind": "adam", "betas": [0.9, 0.999]},

@@ -9,6 +9,8 @@ The authors train without flips or rotations. Their perceptual term feeds torchv
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -141,6 +143,12 @@ class GridDehazeNet(nn.Module):
         return a_C11 * left_BCHW + b_C11 * other_BCHW
 
 
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Width and growth of the network that made a file."""
+    width = len(state["conv_in.weight"])
+    return {"width": width, "growth": (state["rdb_in.conv_1x1.weight"].shape[1] - width) // LAYERS}
+
+
 SYSTEM = System(
     name="griddehazenet",
     label="GridDehazeNet",
@@ -150,6 +158,7 @@ SYSTEM = System(
     "layout and key names of the released code",
     paper_params="0.96M",
     verified_params=958_051,  # fusion coefficients included
+    sizes=sizes,
     recipe={  # 100 epochs of ITS's 13,990 pairs (the authors' list has all, or misses at most seven), halved every 20
         "loss": {"smooth_l1": 1.0, "perceptual_plain": 0.04},
         "optimiser": {"kind": "adam", "betas": [0.9, 0.999]},

@@ -24,13 +24,14 @@ The recipe keeps terms, weights, optimiser and batch. It is not followed in what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, overload
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.errors import unknown
+from reprolib.models.fitting import numbered
 from reprolib.models.system import System
 
 
@@ -141,6 +142,11 @@ def build(role: str = "student", *, width: int = 64, blocks: int = 6) -> KDDN:
     return KDDN(ROLES[role], width, blocks)
 
 
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Width and blocks of the network that made a file."""
+    return {"width": len(state["downsample.0.weight"]), "blocks": numbered(state, "body.")}
+
+
 SYSTEM = System(
     name="kddn",
     label="KDDN",
@@ -153,6 +159,7 @@ SYSTEM = System(
     count_note="count not matched: 2,404,867 is the student of the only public re-implementation (its teacher has "
     "557,443, both together 2,962,310); the authors published no code, and several widths would fit 5.99M, "
     "so none was guessed",
+    sizes=sizes,
     recipe={  # 30 epochs for the teacher and 60 for the student, of ITS's 13,990 pairs
         "loss": {"l1": 1.0, "features": 1.0, "distillation": 1.0},
         "optimiser": {"kind": "adam", "betas": [0.9, 0.999]}, "learning_rate": 1e-4, "schedule": {"kind": "constant"},

@@ -14,10 +14,13 @@ the 50th and with the 100th epoch, counted from 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.errors import UserError
+from reprolib.models.fitting import numbered
 from reprolib.models.system import System
 
 SMALLEST = 32
@@ -200,6 +203,11 @@ def _check_size(image_B3HW: Tensor) -> None:
         raise UserError(f"MSBDN cannot take {width}x{height} pixels", fix=fix)
 
 
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Width and blocks of the network that made a file."""
+    return {"width": len(state["conv_input.conv2d.weight"]), "blocks": numbered(state, "dehaze.")}
+
+
 SYSTEM = System(
     name="msbdn",
     label="MSBDN",
@@ -210,6 +218,7 @@ SYSTEM = System(
     paper_params="31.35M",
     verified_params=31_353_061,  # released v1-1
     multiple=16,
+    sizes=sizes,
     recipe={  # 100 epochs of 117,000 patches; the rate divided by 10 after 49 and after 99 of them
         "loss": {"mse": 1.0},
         "optimiser": {"kind": "adam", "betas": [0.9, 0.999]},

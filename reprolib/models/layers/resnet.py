@@ -137,6 +137,16 @@ def importer(child: str) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
     return rename
 
 
+def sizes(child: str) -> Callable[[Mapping[str, Tensor]], dict[str, int]]:
+    """Width and blocks of the generator under `child` that made a file."""
+
+    def found(state: Mapping[str, Tensor]) -> dict[str, int]:
+        return {"width": len(state[f"{child}.model.1.weight"]),
+                "blocks": sum(name.endswith("conv_block.1.weight") for name in state)}
+
+    return found
+
+
 def exporter(child: str) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
     """The way back; what is not of this generator is left out."""
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from reprolib.models.layers.heads import projection_heads
 from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
-from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer
+from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer, sizes
 from reprolib.models.objective import TranslationObjective
 from reprolib.models.system import System
 
@@ -88,6 +88,7 @@ SYSTEM = System(
     verified_params=11_378_179,  # released generator, ResNet with 9 blocks; antialiasing adds none
     multiple=MULTIPLE,
     importer=importer("generator"),
+    sizes=sizes("generator"),
     exporter=exporter("generator"),
     objective=CUTObjective(),
     inference=("generator",),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
-from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer
+from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer, sizes
 from reprolib.models.objective import TranslationObjective
 from reprolib.models.system import System
 
@@ -66,6 +66,7 @@ SYSTEM = System(
     verified_params=11_378_179,  # released generator, ResNet with 9 blocks, one direction
     multiple=MULTIPLE,
     importer=importer("generator_ab"),
+    sizes=sizes("generator_ab"),
     exporter=exporter("generator_ab"),
     objective=CycleGANObjective(),
     inference=("generator_ab",),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
-from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer
+from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer, sizes
 from reprolib.models.objective import TranslationObjective
 from reprolib.models.system import System
 
@@ -69,6 +69,7 @@ SYSTEM = System(
     verified_params=11_378_179,  # released generator, ResNet with 9 blocks
     multiple=MULTIPLE,
     importer=importer("generator"),
+    sizes=sizes("generator"),
     exporter=exporter("generator"),
     objective=GcGANObjective(),
     inference=("generator",),
