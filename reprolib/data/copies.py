@@ -23,6 +23,7 @@ from PIL import Image
 from reprolib.data.identity import KEPT, WORTH_A_BAR, contents
 from reprolib.data.images import read_rgb
 from reprolib.data.paired import PairedFolder
+from reprolib.data.scenes import SceneFolder
 from reprolib.data.unpaired import Domains, ImageFolder
 from reprolib.errors import UserError
 from reprolib.files import write_text
@@ -46,7 +47,10 @@ SIDE = 32
 """Of the grey pictures that are held against each other."""
 
 
-Pictures = TypeVar("Pictures", PairedFolder, Domains)
+Pictures = PairedFolder | Domains | SceneFolder
+"""Whatever is trained on; of scenes, the clear pictures count."""
+
+Opened = TypeVar("Opened", PairedFolder, Domains, SceneFolder)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Copy:
         return f"{_short(self.train)} is {_short(self.test)} ({self.how})"
 
 
-def copies(train: PairedFolder | Domains, test: PairedFolder | Domains, looks: bool = True) -> list[Copy]:
+def copies(train: Pictures, test: Pictures, looks: bool = True) -> list[Copy]:
     """Training pictures that are test pictures too, in the order of the training pictures.
 
     Of pairs, hazy and clear files are compared by their bytes, and the clear ones, of which there are fewer, by their
@@ -74,9 +78,10 @@ def copies(train: PairedFolder | Domains, test: PairedFolder | Domains, looks: b
     Raises:
         UserError: a picture that cannot be read.
     """
-    digests = contents([*_files(train), *_files(test)])
-    of_digest = {digests[path]: path for path in reversed(_files(test))}
-    found = {path: Copy(path, of_digest[digests[path]], BYTES) for path in _files(train) if digests[path] in of_digest}
+    digests = contents([*files_of(train), *files_of(test)])
+    of_digest = {digests[path]: path for path in reversed(files_of(test))}
+    found = {path: Copy(path, of_digest[digests[path]], BYTES) for path in files_of(train)
+             if digests[path] in of_digest}
     if looks:
         theirs = _characteristic(test)
         ours = [path for path in _characteristic(train) if path not in found]
@@ -84,16 +89,16 @@ def copies(train: PairedFolder | Domains, test: PairedFolder | Domains, looks: b
         for one, other in _near([hashes[p] for p in ours], [hashes[p] for p in theirs]):
             if ours[one] not in found and (how := _sameness(ours[one], theirs[other])):
                 found[ours[one]] = Copy(ours[one], theirs[other], how)
-    return [found[path] for path in _files(train) if path in found]
+    return [found[path] for path in files_of(train) if path in found]
 
 
-def twins(pictures: PairedFolder | Domains) -> list[Copy]:
+def twins(pictures: Pictures) -> list[Copy]:
     """Pictures of one set that are there under two names with the same bytes; of pairs, of one side only.
 
     The same clear picture may belong to many hazy ones; that is no fault, since it is one file.
     """
     found = []
-    for side in _sides(pictures):
+    for side in sides_of(pictures):
         digests, first = contents(side), dict[str, Path]()
         for path in side:
             if (other := first.setdefault(digests[path], path)) != path:
@@ -101,42 +106,30 @@ def twins(pictures: PairedFolder | Domains) -> list[Copy]:
     return found
 
 
-def without(train: Pictures, found: Iterable[Copy]) -> Pictures:
-    """Training pictures less the copies; of pairs, less those of which either side is a copy.
+def without(train: Opened, found: Iterable[Copy]) -> Opened:
+    """Training pictures less the copies; of pairs, less those of which either side is a copy. The very same object if
+    none of them is one.
 
     Raises:
         UserError: none are left.
     """
     found = list(found)
     gone = {copy.train for copy in found}
-    if isinstance(train, PairedFolder):
-        pairs = [files for files in train.files if not gone & set(map(_absolute, files[1:]))]
-        kept = [len(pairs)]
-        rest: PairedFolder | Domains = PairedFolder(pairs, train.border)
-    else:
+    if gone.isdisjoint(files_of(train)):
+        return train
+    rest: Pictures
+    if isinstance(train, Domains):
         a, b = (ImageFolder([path for path in side.files if _absolute(path) not in gone], side.half, side.side)
                 for side in (train.a, train.b))
-        kept, rest = [len(a), len(b)], Domains(a, b, train.aligned)
-    if 0 in kept:
-        raise UserError("nothing is left to train on but copies of test pictures", where=found[0] if found else None,
+        rest, least = Domains(a, b, train.aligned), min(len(a), len(b))
+    else:
+        files = [row for row in train.files if gone.isdisjoint(map(_absolute, row[1:]))]
+        rest = (PairedFolder if isinstance(train, PairedFolder) else SceneFolder)(files, train.border)
+        least = len(files)
+    if not least:
+        raise UserError("nothing is left to train on but copies of test pictures", where=found[0],
                         fix="train on other pictures")
-    return cast(Pictures, rest)
-
-
-def refuse(found: list[Copy], train: str, test: str) -> None:
-    """Refuse to train on pictures that are measured.
-
-    Args:
-        train, test: what the two sets are called ('reside-its train').
-
-    Raises:
-        UserError: there are copies; one line with their number and examples.
-    """
-    if found:
-        shown = "; ".join([str(copy) for copy in found[:3]] + ["..."] * (len(found) > 3))
-        are = "picture of" if len(found) == 1 else "pictures of"
-        raise UserError(f"{len(found):,} {are} '{train}' would be measured in '{test}'", where=shown,
-                        fix="take them out of the training pictures")
+    return cast(Opened, rest)
 
 
 def _absolute(path: Path) -> Path:
@@ -147,9 +140,11 @@ def _short(path: Path) -> str:
     return "".join(c if c.isprintable() else "?" for c in f"{path.parent.name}/{path.name}")
 
 
-def _sides(pictures: PairedFolder | Domains) -> list[list[Path]]:
+def sides_of(pictures: Pictures) -> list[list[Path]]:
     """Files of each side, absolute and once each."""
-    if isinstance(pictures, PairedFolder):
+    if isinstance(pictures, SceneFolder):
+        sides = [[clear for _, clear, _ in pictures.files]]
+    elif isinstance(pictures, PairedFolder):
         sides = [[hazy for _, hazy, _ in pictures.files], [clear for _, _, clear in pictures.files]]
     elif pictures.aligned and pictures.a.files == pictures.b.files:
         sides = [pictures.a.files]
@@ -158,13 +153,14 @@ def _sides(pictures: PairedFolder | Domains) -> list[list[Path]]:
     return [list(dict.fromkeys(map(_absolute, side))) for side in sides]
 
 
-def _files(pictures: PairedFolder | Domains) -> list[Path]:
-    return list(dict.fromkeys(path for side in _sides(pictures) for path in side))
+def files_of(pictures: Pictures) -> list[Path]:
+    """Files of all sides, absolute and once each, in order."""
+    return list(dict.fromkeys(path for side in sides_of(pictures) for path in side))
 
 
-def _characteristic(pictures: PairedFolder | Domains) -> list[Path]:
+def _characteristic(pictures: Pictures) -> list[Path]:
     """What is compared by looks."""
-    return _sides(pictures)[1] if isinstance(pictures, PairedFolder) else _files(pictures)
+    return sides_of(pictures)[1] if isinstance(pictures, PairedFolder) else files_of(pictures)
 
 
 def _near(ours: list[int], theirs: list[int]) -> Iterator[tuple[int, int]]:

@@ -41,6 +41,9 @@ SETTLED = 2.0
 """Seconds after its last change from which a file's digest is remembered. Before that, file systems with coarse dates
 could show a further change under the same date."""
 
+LEFT_OUT = "left out"
+"""Name of the identity of pictures that a training left out (`reprolib.data.leakage`), among those of what it read."""
+
 NAMED = 3
 """Files that `explain` names of each sort of change."""
 

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reprolib import models
+from reprolib.data.identity import LEFT_OUT
 from reprolib.data.notes import note_of, sample_note, training_note
 from reprolib.errors import UserError
 from reprolib.evaluation.networks import count, device
@@ -86,7 +87,9 @@ def common_fields(run: TaskRun, trained: Trained, n: int, n_real: int = 0) -> Ma
     built = count(run.system, made_by.network)
     contrast = made_by.contrast if isinstance(made_by, DehazingRun) and learns else None
     notes = [run.note, *map(note_of, dict.fromkeys([run.measured_on, *([run.dataset] if learns else [])])),
-             training_note(run.dataset) if learns else "", sample_note(run.measured_on, "test", n, n_real)]
+             training_note(run.dataset) if learns else "",
+             "copies of test or validation pictures were left out of training" if LEFT_OUT in trained.data else "",
+             sample_note(run.measured_on, "test", n, n_real)]
     return {
         "profile": run.profile, "experiment": run.name, "system": run.system, "rows": run.rows,
         "dataset": run.measured_on, "n": n, "n_real": n_real, "note": "; ".join(filter(None, notes)),

@@ -10,17 +10,20 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from reprolib.data.identity import Identity, explain
+from reprolib.data.copies import Copy
+from reprolib.data.identity import LEFT_OUT, Identity, explain, identify
+from reprolib.data.leakage import leaks, told
 from reprolib.errors import UserError
 from reprolib.files import write_atomically
 from reprolib.models.weights import Header, save_weights
+from reprolib.progress import say
 from reprolib.runs.places import Places
 from reprolib.runs.run import APART, Run
 
@@ -61,6 +64,21 @@ class Origin:
     """Digest of the code that trains it."""
     data: Mapping[str, Identity]
     """Identity of what it reads: training and validation pictures, extractors, weights that it starts from."""
+    leaks: tuple[Copy, ...] = ()
+    """Pictures of these that are left out, since they are measured or validated on."""
+
+    @classmethod
+    def apart(cls, run: Run, code: str, data: Mapping[str, Identity], root: Path | None) -> Self:
+        """An origin without the pictures that are measured: which ones these are is part of what it is bound to.
+
+        Args:
+            root: folder of the run's dataset, if not the registered one.
+        """
+        found = leaks(run.dataset, run.measured_on, root)
+        if found:
+            say(f"'{run.id}': {told(found)}")
+            data = {**data, LEFT_OUT: identify((f"{c.train.parent.name}/{c.train.name}", c.train) for c in found)}
+        return cls(run, code, data, tuple(found))
 
     def header(self, step: int) -> Header:
         """What the weights say of themselves."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 
 from reprolib import distributed, models
+from reprolib.data.copies import Copy
 from reprolib.data.identity import Identity, dataset_identity, file_identity
 from reprolib.errors import UserError
 from reprolib.files import write_text
@@ -58,8 +59,8 @@ class Opener(Protocol):
 class TaskModule(Protocol):
     """A module of `TRAINING`."""
 
-    def open_run(self, run: Run, fabric: Fabric, data_root: Path | None,
-                 init: Path | None) -> tuple[Task, Batches]: ...
+    def open_run(self, run: Run, fabric: Fabric, data_root: Path | None, init: Path | None,
+                 leaks: Sequence[Copy]) -> tuple[Task, Batches]: ...
 
 
 @dataclass(frozen=True)
@@ -103,19 +104,19 @@ def train(run: TaskRun, *, resume: bool = False, root: Path = Path(), data_root:
         origin = _extended(origin, root)
 
     def open_run(fabric: Fabric, /) -> tuple[Task, Batches]:
-        return open_task(origin.run, fabric, data_root, init)
+        return open_task(origin, fabric, data_root, init)
 
     return train_task(origin, open_run, resume=resume, root=root, accelerator=accelerator, workers=workers, again=again)
 
 
-def open_task(run: Run, fabric: Fabric, data_root: Path | None, init: Path | None) -> tuple[Task, Batches]:
+def open_task(origin: Origin, fabric: Fabric, data_root: Path | None, init: Path | None) -> tuple[Task, Batches]:
     """The task and the batches of a run; one task's code is no part of another's (`reprolib.runs.digests`).
 
     Raises:
         UserError: missing data, or settings that do not fit them.
     """
-    module = cast(TaskModule, import_module(TRAINING[models.get(run.system).task]))
-    return module.open_run(run, fabric, data_root, init)
+    module = cast(TaskModule, import_module(TRAINING[models.get(origin.run.system).task]))
+    return module.open_run(origin.run, fabric, data_root, init, origin.leaks)
 
 
 def originate(run: TaskRun, root: Path, data_root: Path | None, init: Path | None) -> Origin:
@@ -137,7 +138,7 @@ def originate(run: TaskRun, root: Path, data_root: Path | None, init: Path | Non
     if init is not None:
         data["init"] = Identity({"weights": next(iter(file_identity(init).files.values()))})
         run = run.changed(init=data["init"].digest)
-    return Origin(run, training_digest(run), data)
+    return Origin.apart(run, training_digest(run), data, data_root)
 
 
 def train_task(origin: Origin, open_run: Opener, *, resume: bool, root: Path = Path(), accelerator: str = "auto",
@@ -247,14 +248,14 @@ def _extended(origin: Origin, root: Path) -> Origin:
         done, total = state["progress"]["step"], state["run"]["steps"]
         before = tuple((int(of), int(at)) for of, at in state["run"]["extends"])
         if total == run.steps and before:  # it went on already
-            return Origin(run.changed(extends=before), origin.code, origin.data)
+            return replace(origin, run=run.changed(extends=before))
         if 0 < done < run.steps and total != run.steps and (best is None or done > best[0]):
             best = done, run.changed(extends=(*before, (total, done)))
     if best is None:
         return origin
     total, done = best[1].extends[-1]
     say(f"'{run.id}' goes on after {done} of {total} steps, from there with the schedule of {run.steps}")
-    return Origin(best[1], origin.code, origin.data)
+    return replace(origin, run=best[1])
 
 
 def _shorter(origin: Origin, root: Path) -> Path | None:

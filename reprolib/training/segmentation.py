@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from reprolib import distributed
+from reprolib.data.copies import without
 from reprolib.data.identity import dataset_identity, file_identity
 from reprolib.data.labels import VOID
 from reprolib.data.unpaired import Domains, open_domains
@@ -196,14 +197,15 @@ def train_segmenter(run: SegmenterRun, *, root: Path = Path(), data_root: Path |
         data["init"] = file_identity(imagenet)
 
     def open_run(fabric: Fabric, /) -> tuple[Task, LabelledBatches]:
-        batches = LabelledBatches(open_domains(run.dataset, "train", root=data_root), tuple(run.network["size"]),
-                                  run.crop, run.batch, run.steps, run.seed)
-        task = SegmentationTask(run, fabric, open_domains(run.dataset, "val", root=data_root))
+        domains, validation = (without(open_domains(run.dataset, split, root=data_root), origin.leaks)
+                               for split in ("train", "val"))
+        batches = LabelledBatches(domains, tuple(run.network["size"]), run.crop, run.batch, run.steps, run.seed)
+        task = SegmentationTask(run, fabric, validation)
         if imagenet is not None:
             load_weights(task.network.base, imagenet, import_base)
         return task, batches
 
-    origin = Origin(run, code_digest("reprolib.training.segmentation"), data)
+    origin = Origin.apart(run, code_digest("reprolib.training.segmentation"), data, data_root)
     return train_task(origin, open_run, resume=True, root=root, accelerator=accelerator, workers=workers, again=False)
 
 

@@ -94,7 +94,7 @@ def first_steps(origin: Origin, steps: int, data_root: Path | None = None, accel
     with tempfile.TemporaryDirectory() as folder:
         fabric = open_fabric(origin.run, accelerator)
         torch.manual_seed(origin.run.seed)
-        task, batches = open_task(origin.run, fabric, data_root, init)
+        task, batches = open_task(origin, fabric, data_root, init)
         progress = advance(task, batches, origin, fabric, Places(origin.run, Path(folder)), stop=steps)
     return log_csv(progress.log)
 

@@ -11,7 +11,7 @@ from layouts import landscape, under_haze
 from PIL import Image
 
 from reprolib.data import copies as module
-from reprolib.data.copies import BYTES, LOOKS, PIXELS, copies, refuse, twins, without
+from reprolib.data.copies import BYTES, LOOKS, PIXELS, copies, twins, without
 from reprolib.data.identity import KEPT
 from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, find_pairs
@@ -68,12 +68,7 @@ def test_a_copy_is_found_and_named(here: Path, how: str, expected: str) -> None:
     assert str(found) == f"clear/{path.name} is clear/7.png ({expected})"
     assert bool(copies(train, test, looks=False)) == (how == "bytes")
     assert without(train, [found]).names == ["1_1", "2_1", "3_1", "5_1"]
-    with pytest.raises(UserError, match=r"1 picture of 'a' would be measured in 'b' \(clear/4.*take them out"):
-        refuse([found], "a", "b")
-
-
-def test_nothing_found_is_nothing_refused() -> None:
-    refuse([], "a", "b")
+    assert without(test, [found]) is test, "nothing of it is left out"
 
 
 def test_nothing_but_copies_is_refused(here: Path) -> None:

@@ -353,3 +353,24 @@ def test_folders_of_runs_that_the_profile_no_longer_has_are_removed(dataset: Pat
     assert not trained.fresh and places.weights.read_bytes() == kept
     assert not Places(second).checkpoint.exists()
     assert {path.name for path in places.checkpoint.iterdir()} == set(KEPT)
+
+
+def test_kind_36_test_pictures_are_not_trained_on(dataset: Path, tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    """A training with a test pair among its own is, in every bit of its weights, the one without that pair."""
+    clean = tmp_path / "clean"
+    shutil.copytree(dataset, clean)
+    for folder, name in (("hazy", "2_1.png"), ("clear", "2.png")):
+        (clean / "train" / folder / name).unlink()
+        (dataset / "test" / folder).mkdir(parents=True)
+        shutil.copy(dataset / "train" / folder / name, dataset / "test" / folder)
+    capsys.readouterr()
+    done, without = (go(tiny(), data, tmp_path / name) for name, data in (("leaky", dataset), ("clean", clean)))
+    said = capsys.readouterr()
+    assert "2 pictures are left out of training as copies of others: hazy/2_1.png is hazy/2_1.png (the" in " ".join(
+        (said.out + said.err).split())
+    both = [load_file(trained.folder / "last.safetensors") for trained in (done, without)]
+    assert all(torch.equal(both[0][name], both[1][name]) for name in both[1])
+    header, other = (read_header(t.folder / "last.safetensors", "aodnet") for t in (done, without))
+    assert "left out" in header.data and "left out" not in other.data, "part of what it is bound to"
+    assert not go(tiny(), dataset, tmp_path / "leaky", resume=True).fresh

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ from reprolib import models
 from reprolib.contrast.features import load_features
 from reprolib.contrast.losses import LAYER_WEIGHTS, ContrastiveRegularisation
 from reprolib.contrast.samples import Rate
+from reprolib.data.copies import Copy, without
 from reprolib.data.haze_batches import HazeBatches
 from reprolib.data.paired import Pair, open_split
 from reprolib.data.paired_batches import CropBatches
@@ -150,20 +151,25 @@ class DehazingTask:
 
 
 def open_run(run: DehazingRun, fabric: Fabric, data_root: Path | None = None,
-             init: Path | None = None) -> tuple[DehazingTask, Batches]:
+             init: Path | None = None, leaks: Sequence[Copy] = ()) -> tuple[DehazingTask, Batches]:
     """The task and the batches of a run.
+
+    Args:
+        leaks: pictures to leave out (`reprolib.data.leakage`).
 
     Raises:
         UserError: missing data or wrong settings.
     """
-    batches, validation = _open_data(run, data_root)
+    batches, validation = _open_data(run, data_root, leaks)
     return DehazingTask(run, fabric, validation, init), batches
 
 
-def _open_data(run: DehazingRun, root: Path | None) -> tuple[Batches, Iterable[Pair]]:
+def _open_data(run: DehazingRun, root: Path | None, leaks: Sequence[Copy]) -> tuple[Batches, Iterable[Pair]]:
     """What is trained on, and what is validated on."""
     name = run.dataset
     shape = (run.crop, run.batch, run.steps, run.seed, run.augment)
     if get_dataset(name).kind == "scenes":
-        return HazeBatches(open_scenes(name, "train", root), *shape), FixedHaze(open_scenes(name, "val", root))
-    return CropBatches(open_split(name, "train", root), *shape), open_split(name, "val", root)
+        scenes, held_out = (without(open_scenes(name, split, root), leaks) for split in ("train", "val"))
+        return HazeBatches(scenes, *shape), FixedHaze(held_out)
+    pairs, validation = (without(open_split(name, split, root), leaks) for split in ("train", "val"))
+    return CropBatches(pairs, *shape), validation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from reprolib import models
+from reprolib.data.copies import Copy, without
 from reprolib.data.unpaired import VAL_EVERY, Domains, open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.metrics.distance import PictureSet, distances
@@ -83,13 +84,17 @@ class TranslationTask:
 
 
 def open_run(run: TranslationRun, fabric: Fabric, data_root: Path | None = None,
-             init: Path | None = None) -> tuple[TranslationTask, UnpairedBatches]:
+             init: Path | None = None, leaks: Sequence[Copy] = ()) -> tuple[TranslationTask, UnpairedBatches]:
     """The task and the batches of a run.
+
+    Args:
+        leaks: pictures to leave out (`reprolib.data.leakage`).
 
     Raises:
         UserError: missing data, or wrong settings.
     """
-    domains, validation = (open_domains(run.dataset, split, root=data_root) for split in ("train", "val"))
+    domains, validation = (without(open_domains(run.dataset, split, root=data_root), leaks)
+                           for split in ("train", "val"))
     calm = round(run.schedule.start * run.steps) if run.augment_until_decay else None
     batches = UnpairedBatches(domains, run.load or run.crop, run.crop, run.batch, run.steps, run.seed,
                               augment=run.augment, calm_from=calm, resample=run.resample)
