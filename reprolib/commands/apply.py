@@ -14,7 +14,7 @@ import typer
 
 from reprolib.commands.console import counted
 from reprolib.commands.failures import one_line
-from reprolib.commands.options import MINI, Profile, Weights
+from reprolib.commands.options import MINI, Direction, Profile, Seed, Weights, refuse
 
 System = Annotated[str, typer.Option("--system", help="System name.")]
 
@@ -58,16 +58,32 @@ def dehaze(options: Options, system: System = "aecrnet") -> None:
 
 
 @with_options
-def translate(options: Options, system: System = "cut") -> None:
-    """Translate a picture or a folder from the source to the target domain."""
-    _apply(options, "translation", system)
+def translate(
+    options: Options,
+    system: System = "cut",
+    direction: Direction = None,
+    styles: Annotated[int | None, typer.Option(
+        min=1, max=999, help="Of munit and drit: so many translations of each picture, in random styles.")] = None,
+    style_from: Annotated[Path | None, typer.Option(
+        exists=True, dir_okay=False, help="Of munit and drit: translate in the style of this picture.")] = None,
+    seed: Seed = None,
+) -> None:
+    """Translate a picture or a folder from the source to the target domain, or back."""
+    from reprolib.evaluation.apply import Styles
+
+    if style_from is not None:
+        refuse("the style of a picture", styles=styles)
+    if styles is None:
+        refuse("a translation without --styles", seed=seed)
+    chosen = Styles(styles or 1, seed or 0, style_from) if styles or style_from else None
+    _apply(options, "translation", system, direction=direction or "ab", styles=chosen)
 
 
-def _apply(options: Options, task: str, system: str) -> None:
+def _apply(options: Options, task: str, system: str, **how: Any) -> None:
     """Run, and tell what was written, one line a failure; exit code 1 if there is any."""
     from reprolib.evaluation.apply import apply
 
-    outcome = apply(task=task, name=system, **asdict(options))
+    outcome = apply(task=task, name=system, **asdict(options), **how)
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)
     for failure in outcome.failures:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from reprolib.commands.console import counted, print_result, strict, to_json
-from reprolib.commands.options import MINI, Json, Limit, Root, Weights, refuse
+from reprolib.commands.options import MINI, Direction, Json, Limit, Root, Weights, refuse
 from reprolib.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def evaluate(
     metric: Annotated[list[str] | None, typer.Option(help="Metric, once for each; by default all that fit.")] = None,
     distance: Annotated[Literal["vgg16", "inception"] | None, typer.Option(
         help="Translation: features of the distances; inception's is FID, vgg16 works offline.")] = None,
+    direction: Direction = None,
     segmenter: Annotated[Path | None, typer.Option(
         exists=True, dir_okay=False, help="Trained segmenter, for label-to-photo translation.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE of the network, such as middle=3.")] = None,
@@ -67,7 +68,8 @@ def evaluate(
     from reprolib.evaluation.evaluate import evaluate as run
 
     result = run(target, dataset, weights=weights, root=root, split=split, limit=limit, protocol=protocol,
-                 metrics=metric or None, distance=distance, segmenter=segmenter, pictures=output, network=network)
+                 metrics=metric or None, distance=distance, segmenter=segmenter, pictures=output, network=network,
+                 direction=direction)
     if keep:
         from reprolib.evaluation.published import record
 
@@ -117,6 +119,7 @@ def page(result: Evaluation) -> str:
     how = [counted(result.n, "picture")]
     how += [f"protocol {result.protocol}"] if result.protocol else []
     how += [f"against {result.n_real:,} real"] if result.n_real is not None else []
+    how += ["from B to A"] if result.direction == "ba" else []
     lines = [f"{result.system} on {result.dataset}, {result.split}: {', '.join(how)}", *_table(
         {name: (value, result.input_scores.get(name)) for name, value in result.scores.items()},
         ("", result.prefix.rstrip("_")))]

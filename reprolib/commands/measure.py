@@ -7,16 +7,20 @@ from typing import Annotated
 import typer
 
 from reprolib.commands.console import show
-from reprolib.commands.options import LARGEST, MINI, Accelerator, Jobs, Json, Profile, Seed, Targets
+from reprolib.commands.options import LARGEST, MINI, Accelerator, Direction, Jobs, Json, Profile, Seed, Targets, refuse
 from reprolib.commands.project import require_own_package
 
 
-def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, jobs: Jobs = None,
-            as_json: Json = False) -> None:
+def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direction: Direction = None,
+            jobs: Jobs = None, as_json: Json = False) -> None:
     """Measure runs of a profile: each one's checkpoint on its test pictures; writes pictures and records.
 
+    What is measured from B to A is no part of the tables, and lies in runs/PROFILE/RUN/ba.
     Given weights on a given dataset are measured by `reprolib evaluate`.
     """
+    from functools import partial
+
+    from reprolib import models
     from reprolib.evaluation.run import measure_run
     from reprolib.runs.concurrent import side_by_side
     from reprolib.runs.digests import measuring_entries
@@ -25,10 +29,14 @@ def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, jobs: 
 
     require_own_package()
     chosen = select(profile, targets, seed=seed)
+    for system in dict.fromkeys(run.system for run in chosen):
+        if models.get(system).task == "dehazing":
+            refuse(f"{system}, which is no translator", direction=direction)
     preload(["reprolib.evaluation.run", *(name for run in chosen for name in measuring_entries(run))])
     rows = [{"run": r.experiment, "dataset": r.dataset, "metric": r.metric, "value": r.value, "input": r.input_value,
              "n": r.n, "status": r.status, "checkpoint": r.checkpoint}
-            for records in side_by_side(measure_run, chosen, jobs, always=True) for r in records]
+            for records in side_by_side(partial(measure_run, direction=direction or "ab"), chosen, jobs,
+                                          always=True) for r in records]
     show(rows, as_json, ("run", "metric", "value", "input", "n"), in_files=True)
 
 

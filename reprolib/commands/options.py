@@ -76,5 +76,7 @@ Root = Annotated[Path | None, typer.Option(
     exists=True, file_okay=False, help="Folder of the dataset, instead of the registered one.")]
 Weights = Annotated[Path | None, typer.Option(
     exists=True, dir_okay=False, help="Weights, ours or published; by default those that the profile trained.")]
+Direction = Annotated[Literal["ab", "ba"] | None, typer.Option(
+    help="Of a translator: from A to B (default), or back.")]
 Targets = Annotated[list[str], typer.Argument(
     metavar="RUN|SYSTEM...", help="Runs of the profile, or systems: with --dataset, or all their runs.")]

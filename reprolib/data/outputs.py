@@ -15,9 +15,9 @@ LONGEST = 255
 """Bytes of a file's name on the file systems in use."""
 
 
-def plan_outputs(inputs: Sequence[Path], folder: Path, suffix: str | None = ".png",
-                 base: Path | None = None) -> list[Path]:
-    """The output of each input, in their order: 1.jpg becomes FOLDER/1.png.
+def plan_outputs(inputs: Sequence[Path], folder: Path, suffix: str | None = ".png", base: Path | None = None,
+                 marks: Sequence[str] = ("",)) -> list[list[Path]]:
+    """The outputs of each input, in their order: 1.jpg becomes FOLDER/1.png.
 
     Where two inputs would meet, as 1.jpg and 1.png do, those that have another ending keep it within the name:
     1.jpg.png and 1.png. Names that differ in case or in how an accent is encoded meet too, since they are one file on
@@ -27,25 +27,27 @@ def plan_outputs(inputs: Sequence[Path], folder: Path, suffix: str | None = ".pn
     Args:
         suffix: the ending of the outputs, with its dot; None keeps every input's own name.
         base: a folder that holds the inputs and whose subfolders come again in `folder`; None puts all side by side.
+        marks: what each output of an input has at the end of its name, before the ending.
 
     Raises:
         UserError: an output would replace an input, or two inputs cannot be told apart.
     """
-    targets = [_below(folder, path, base) / _fitting(path.name if suffix is None else path.stem + suffix)
-               for path in inputs]
+    wanted = [(path, mark) for path in inputs for mark in marks]
+    targets = [_below(folder, path, base) / _fitting(path.stem + mark + (path.suffix if suffix is None else suffix))
+               for path, mark in wanted]
     for meeting in _meetings(targets):
         for index in meeting:
-            name = inputs[index].name
-            if suffix is not None and Path(name).suffix != suffix:
-                targets[index] = targets[index].with_name(_fitting(name + suffix))
+            path, mark = wanted[index]
+            if suffix is not None and path.suffix != suffix:
+                targets[index] = targets[index].with_name(_fitting(path.name + mark + suffix))
     for first, second, *_ in _meetings(targets):
-        raise UserError(f"two inputs would become {targets[first].name}", where=f"{inputs[first]}, {inputs[second]}",
+        raise UserError(f"two inputs would become {targets[first].name}",
+                        where=f"{wanted[first][0]}, {wanted[second][0]}",
                         fix="rename one of them, or put them into folders of their own")
     taken = {_key(path): path for path in inputs}
-    for target in targets:
-        if (path := taken.get(_key(target))) is not None:
-            raise UserError("the output would replace the input", where=path, fix="choose another folder")
-    return targets
+    for replaced in (taken[_key(target)] for target in targets if _key(target) in taken):
+        raise UserError("the output would replace the input", where=replaced, fix="choose another folder")
+    return [targets[i : i + len(marks)] for i in range(0, len(targets), len(marks))]
 
 
 def _below(folder: Path, path: Path, base: Path | None) -> Path:

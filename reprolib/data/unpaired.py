@@ -19,6 +19,7 @@ from reprolib.data.labels import decode
 from reprolib.data.registry import Dataset as Manifest
 from reprolib.data.registry import get_dataset, locate
 from reprolib.errors import UserError, unknown
+from reprolib.models.system import Direction
 
 CACHE_BYTES = 2**30
 """Decoded pictures of a domain are kept in memory up to this much."""
@@ -130,17 +131,19 @@ def resize(image_HW3: np.ndarray, side: int, resample: str = "bicubic") -> np.nd
     return np.asarray(Image.fromarray(image_HW3).resize((side, side), Image.Resampling[resample.upper()]))
 
 
-def open_domains(name: str, split: str, root: Path | None = None, limit: int | None = None) -> Domains:
+def open_domains(name: str, split: str, root: Path | None = None, limit: int | None = None,
+                 direction: Direction = "ab") -> Domains:
     """Both domains of one split of a dataset.
 
     Unpaired datasets lie in trainA, trainB, testA and testB, or where their release puts them; aligned ones in train/
     and test/ (or, if there is no test/, val/, as in pix2pix's Cityscapes). Where no validation split is on disk, it is
     every 20th training picture, 32 at most and never none, and training leaves these out. Validation and test pictures
-    of A have the size at which the dataset is translated, if its manifest says one.
+    of the source have the size at which the dataset is translated, if its manifest says one.
 
     Args:
         root: folder to use instead of where the dataset is registered; may hold a part of it only.
         limit: at most this many pictures of each domain, from the first.
+        direction: with 'ba' the dataset's B is the source; its label maps are then no truth of anything.
 
     Raises:
         UserError: unknown dataset or split, no translation dataset, missing or empty folders, too few pictures to
@@ -161,10 +164,11 @@ def open_domains(name: str, split: str, root: Path | None = None, limit: int | N
         fix = f"run `reprolib data prepare {name}`" if dataset.embedded else f"expected is {dataset.hint}"
         raise UserError(f"split '{split}' of '{name}': {error.what}", where=error.where, fix=fix) from error
     side = dataset.translated_at if split != "train" else None
-    if dataset.source is None:
-        return Domains(ImageFolder(files_a, side=side), ImageFolder(files_b))
-    other = SIDES[1 - SIDES.index(dataset.source)]
-    return Domains(ImageFolder(files_a, dataset.source, side), ImageFolder(files_b, other), aligned=True)
+    half_a = dataset.source
+    half_b = half_a and SIDES[1 - SIDES.index(half_a)]
+    if direction == "ba":
+        return Domains(ImageFolder(files_b, half_b, side), ImageFolder(files_a, half_a))
+    return Domains(ImageFolder(files_a, half_a, side), ImageFolder(files_b, half_b), aligned=half_a is not None)
 
 
 def _files(dataset: Manifest, root: Path, split: str, domain: str) -> list[Path]:

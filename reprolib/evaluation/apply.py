@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from reprolib import models
 from reprolib.data.images import WRITTEN, read_photo, survey, write_image
 from reprolib.data.outputs import plan_outputs
 from reprolib.errors import UserError, unknown
 from reprolib.evaluation.networks import device, load_network
+from reprolib.models.direction import in_styles, one_way, random_styles, style_of
 from reprolib.models.inference import restore, to_uint8, translate
+from reprolib.models.system import Direction, System
 from reprolib.models.tiling import LARGE, TILE, looks_at_all_pixels
 from reprolib.progress import track
 from reprolib.runs.places import Places
@@ -27,6 +30,17 @@ FORMATS = ("png", "jpg", "keep")
 """Formats of outputs; 'keep' is the input's own, and PNG where that one is not written."""
 
 _WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
+
+
+@dataclass(frozen=True)
+class Styles:
+    """In which styles a picture is translated, by a system that has them."""
+
+    count: int = 1
+    """Random ones, the same for every picture."""
+    seed: int = 0
+    like: Path | None = None
+    """A picture whose style is taken instead."""
 
 
 @dataclass
@@ -41,7 +55,8 @@ class Outcome:
 
 
 def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str, *,
-          form: str = "png", subfolders: bool = False, alpha: bool = False, tile: int | None = None) -> Outcome:
+          form: str = "png", subfolders: bool = False, alpha: bool = False, tile: int | None = None,
+          direction: Direction = "ab", styles: Styles | None = None) -> Outcome:
     """Dehaze or translate a picture into a picture, or a folder of pictures into a folder, of any size.
 
     Photos are read as viewers show them: upright, and in sRGB. In a folder a bad picture does not stop the others.
@@ -56,9 +71,13 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
         alpha: keep transparency, where the format has it.
         tile: side of tiles in pixels, 0 for none; None tiles pictures of more than `tiling.LARGE` pixels if the
             network allows it, and notes where it does not.
+        direction: of a translator that has both.
+        styles: of a translator that has them; several become NAME-1.png, NAME-2.png and so on. None leaves the choice
+            to the network, which draws another one for each picture.
 
     Raises:
-        UserError: no such input, not a system of this task, no weights, tiles for a network that looks at all pixels,
+        UserError: no such input, not a system of this task, no weights, a direction or styles that it does not have,
+            tiles for a network that looks at all pixels,
             names that would meet, a place that cannot be written; of a single input also what is wrong with it.
     """
     system = models.get(name)
@@ -66,27 +85,31 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
         raise UserError(f"'{name}' is a system of {system.task}", fix=f"choose from {', '.join(models.names(task))}")
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
+    system.translating(direction)
+    if styles is not None and not system.styles:
+        raise UserError(f"{name} has no styles: a picture has one translation", fix="choose munit or drit")
     outcome = Outcome()
-    planned = _plan(source, output, form, subfolders, outcome)
+    planned = _plan(source, output, form, subfolders, 1 if styles is None else styles.count, outcome)
     if weights is None and system.trained:
         weights = trained(name, profile)
-    network = load_network(system, weights).to(device())
-    whole_because = looks_at_all_pixels(network, system.multiple)
+    network = load_network(system, weights, direction=direction).to(device())
+    ways = _ways(network, system, direction, styles)
+    whole_because = looks_at_all_pixels(ways[0], system.multiple)
     if tile and whole_because:
         raise UserError(f"{name} takes something of all pixels ({whole_because}), and tiles would show",
                         fix="leave --tile out, or reduce the picture")
-    replaced = sum(target.exists() for _, target in planned)
-    for path, target in track(planned, f"{task} with {name}"):
+    replaced = sum(target.exists() for _, targets in planned for target in targets)
+    for path, targets in track(planned, f"{task} with {name}"):
         try:
             with _noted(outcome.notes):
-                picture_HWC = read_photo(path, alpha and WRITTEN[target.suffix.lower()] in _WITH_ALPHA)
+                picture_HWC = read_photo(path, alpha and WRITTEN[targets[0].suffix.lower()] in _WITH_ALPHA)
             side = tile
             if tile is None and picture_HWC[..., 0].size > LARGE:
                 side = None if whole_because else TILE
                 if whole_because:
                     outcome.notes.append(f"{path.name} is large, and {name} needs all of it at once")
-            result_HW3 = RUN[task](network, picture_HWC[..., :3], system.multiple, side or None)
-            if not np.isfinite(result_HW3).all():
+            results = [RUN[task](way, picture_HWC[..., :3], system.multiple, side or None) for way in ways]
+            if not all(np.isfinite(result_HW3).all() for result_HW3 in results):
                 raise UserError(f"{name} answers with numbers that are not finite", where=path,
                                 fix="check the weights with another picture")
         except UserError as error:
@@ -94,15 +117,30 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
                 raise
             outcome.failures.append(error)
             continue
-        write_image(target, np.concatenate((to_uint8(result_HW3), picture_HWC[..., 3:]), axis=2))
-        outcome.written += 1
+        for target, result_HW3 in zip(targets, results, strict=True):
+            write_image(target, np.concatenate((to_uint8(result_HW3), picture_HWC[..., 3:]), axis=2))
+            outcome.written += 1
     if replaced:
         outcome.notes.append(f"{replaced} of an earlier run replaced")
     return outcome
 
 
-def _plan(source: Path, output: Path, form: str, subfolders: bool, outcome: Outcome) -> list[tuple[Path, Path]]:
-    """Each input and its output."""
+def _ways(network: nn.Module, system: System, direction: Direction, styles: Styles | None) -> list[nn.Module]:
+    """The network, as it is to be used on every picture: once, or once for each style."""
+    if styles is None:
+        return [one_way(network, direction)]
+    if styles.like is None:
+        return in_styles(network, direction, random_styles(styles.count, system.styles, styles.seed))
+    try:
+        return in_styles(network, direction, [style_of(network, read_photo(styles.like)[..., :3], direction)])
+    except UserError as error:
+        raise UserError(error.what, where=styles.like, fix=error.fix) from error
+
+
+def _plan(source: Path, output: Path, form: str, subfolders: bool, count: int,
+          outcome: Outcome) -> list[tuple[Path, list[Path]]]:
+    """Each input and its `count` outputs."""
+    marks = [""] if count == 1 else [f"-{number:0{len(str(count))}d}" for number in range(1, count + 1)]
     if source.is_dir():
         listing = survey(source, subfolders)
         if note := listing.note():
@@ -110,24 +148,25 @@ def _plan(source: Path, output: Path, form: str, subfolders: bool, outcome: Outc
         inputs = listing.pictures
         if subfolders and output.resolve() != source.resolve():  # what an earlier run wrote is no input
             inputs = [path for path in inputs if not path.resolve().is_relative_to(output.resolve())]
-        return list(zip(inputs, _named(inputs, output, form, source if subfolders else None), strict=True))
+        return list(zip(inputs, _named(inputs, output, form, source if subfolders else None, marks), strict=True))
     if output.is_dir():
-        return [(source, _named([source], output, form, None)[0])]
+        return [(source, _named([source], output, form, None, marks)[0])]
     kind = output.suffix.lower()
     if kind not in WRITTEN:
         raise UserError("the output of one picture is a picture", where=output,
                         fix=f"give a name that ends in {', '.join(sorted(WRITTEN))}, or an existing folder")
-    if output.resolve() == source.resolve():
+    outputs = [output.with_stem(output.stem + mark) for mark in marks]
+    if source.resolve() in [path.resolve() for path in outputs]:
         raise UserError("the output would replace the input", where=source, fix="choose another name")
-    return [(source, output)]
+    return [(source, outputs)]
 
 
-def _named(inputs: list[Path], folder: Path, form: str, base: Path | None) -> list[Path]:
+def _named(inputs: list[Path], folder: Path, form: str, base: Path | None, marks: list[str]) -> list[list[Path]]:
     if form != "keep":
-        return plan_outputs(inputs, folder, f".{form}", base)
+        return plan_outputs(inputs, folder, f".{form}", base, marks)
     # What is not written in its own format becomes a PNG beside the others, under its whole name.
     kept = [path if path.suffix.lower() in WRITTEN else path.with_name(f"{path.name}.png") for path in inputs]
-    return plan_outputs(kept, folder, None, base)
+    return plan_outputs(kept, folder, None, base, marks)
 
 
 @contextmanager

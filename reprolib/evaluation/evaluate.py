@@ -16,6 +16,7 @@ from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.result import Evaluation
 from reprolib.evaluation.translation import (
     by_kind,
+    counts,
     refuse_without_labels,
     score_labels,
     score_sets,
@@ -26,7 +27,8 @@ from reprolib.metrics import get, names, of_pictures
 from reprolib.metrics.collapse import is_collapsed
 from reprolib.metrics.protocols import DEFAULT, get_protocol
 from reprolib.metrics.segmentation import load_segmenter
-from reprolib.models.system import System
+from reprolib.models.direction import one_way
+from reprolib.models.system import Direction, System
 
 FEATURES = ("vgg16", "inception")
 """Networks whose features translators can be compared by, the default first."""
@@ -35,7 +37,7 @@ FEATURES = ("vgg16", "inception")
 def evaluate(system: str, dataset: str, *, weights: Path | None = None, root: Path | None = None, split: str = "test",
              limit: int | None = None, protocol: str | None = None, metrics: Sequence[str] | None = None,
              distance: str | None = None, segmenter: Path | None = None, pictures: Path | None = None,
-             network: Mapping[str, Any] | None = None) -> Evaluation:
+             network: Mapping[str, Any] | None = None, direction: Direction | None = None) -> Evaluation:
     """Scores on a dataset, with those of the unprocessed input beside them.
 
     Args:
@@ -49,6 +51,7 @@ def evaluate(system: str, dataset: str, *, weights: Path | None = None, root: Pa
         segmenter: of a translator: weights of the network that scores label maps.
         pictures: folder for what comes out, as PNG files.
         network: options of the network, where its weights do not say them.
+        direction: of a translator, by default from A to B; label maps are scored that way alone.
 
     Raises:
         UserError: unknown names, missing data, weights that do not fit, a metric that cannot be had of this system or
@@ -56,7 +59,7 @@ def evaluate(system: str, dataset: str, *, weights: Path | None = None, root: Pa
     """
     spec = models.get(system)
     if spec.task == "dehazing":
-        _refuse(spec, {"distance": distance, "segmenter": segmenter})
+        _refuse(spec, {"distance": distance, "segmenter": segmenter, "direction": direction})
         return _dehazer(spec, dataset, weights, root, split, limit, protocol or DEFAULT,
                         names("pictures") if metrics is None else metrics, pictures, network or {})
     _refuse(spec, {"protocol": protocol})
@@ -66,7 +69,8 @@ def evaluate(system: str, dataset: str, *, weights: Path | None = None, root: Pa
         of_sets = [name for name in names("sets") if get(name).features == (distance or FEATURES[0])]
         of_labels = [name for name in names("labels") if get(name).everywhere]
         metrics = of_sets + (of_labels if segmenter else [])
-    return _translator(spec, dataset, weights, root, split, limit, metrics, segmenter, pictures, network or {})
+    return _translator(spec, dataset, weights, root, split, limit, metrics, segmenter, pictures, network or {},
+                       direction or "ab")
 
 
 def _refuse(spec: System, options: Mapping[str, object]) -> None:
@@ -92,19 +96,22 @@ def _dehazer(spec: System, dataset: str, weights: Path | None, root: Path | None
 
 def _translator(spec: System, dataset: str, weights: Path | None, root: Path | None, split: str, limit: int | None,
                 metrics: Sequence[str], segmenter: Path | None, pictures: Path | None,
-                options: Mapping[str, Any]) -> Evaluation:
+                options: Mapping[str, Any], direction: Direction) -> Evaluation:
+    spec.translating(direction)
     of_sets, of_labels = by_kind(metrics)
     if others := [name for name in metrics if name not in (*of_sets, *of_labels)]:
         raise UserError(f"'{others[0]}' compares a picture with its truth, which translations do not have",
                         fix=f"choose of {', '.join(names('sets') + names('labels'))}")
     if of_labels or segmenter:
         refuse_without_labels(dataset)
+        if direction == "ba":
+            raise UserError("label maps are scored from A to B alone", fix="leave --direction out, or the segmenter")
     if of_labels and segmenter is None:
         raise UserError(f"'{of_labels[0]}' needs a segmenter", fix="give its weights with --segmenter FILE")
     judge = load_segmenter(segmenter) if segmenter else None
-    domains = open_domains(dataset, split, root=root, limit=limit)
-    network = load_network(spec, weights, **options).to(device())
-    fakes = translate_all(network, spec.multiple, domains.a)
+    domains = open_domains(dataset, split, root=root, limit=limit, direction=direction)
+    network = load_network(spec, weights, direction=direction, **options).to(device())
+    fakes = translate_all(one_way(network, direction), spec.multiple, domains.a)
     if pictures is not None:
         write_pictures(pictures, domains, fakes)
     before = score_sets(list(domains.a), domains, of_sets, again=True)
@@ -113,11 +120,12 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
         scores |= score_labels(fakes, domains, of_labels, judge)
     collapsed = [name for name, fake in zip(domains.a.names, fakes, strict=True) if is_collapsed(fake / 255.0)]
     return Evaluation(
-        system=spec.name, dataset=dataset, split=split, n=len(fakes), n_real=len(domains.b), prefix="source_",
+        system=spec.name, dataset=dataset, split=split, n=len(fakes), n_real=len(domains.b), direction=direction,
+        prefix="source_",
         scores={name: score.value for name, score in scores.items()},
         input_scores={name: score.value for name, score in before.items()},
         details={name: score.details for name, score in scores.items()}, collapsed=tuple(collapsed),
-        note=_note(dataset, root, split, len(fakes), len(domains.b)), weights=str(weights) if weights else None)
+        note=_note(dataset, root, split, *counts(domains, direction)), weights=str(weights) if weights else None)
 
 
 def _note(dataset: str, root: Path | None, split: str, n: int, n_real: int = 0) -> str:

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from reprolib import models
+from reprolib.errors import UserError
+from reprolib.models.direction import one_way
 from reprolib.models.fitting import Importer, fit
-from reprolib.models.system import System
+from reprolib.models.system import Direction, System
 from reprolib.models.weights import load_state, read_header, read_state, shapes
 
 
@@ -22,24 +24,31 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def load_network(system: System, weights: Path | None, parts: tuple[str, ...] = (), **options: Any) -> nn.Module:
+def load_network(system: System, weights: Path | None, parts: tuple[str, ...] = (), direction: Direction = "ab",
+                 **options: Any) -> nn.Module:
     """Build a system and load its weights: ours or the published ones; a prior needs none.
 
     A file of ours knows the options that its network was built with, a reduced width for example. Of a file of others
     they are found by its shapes, where those that are given do not fit.
 
     Args:
-        parts: the children of a translator that are loaded; by default those that translation needs.
+        parts: the children of a translator that are loaded; by default those that its direction needs.
+        direction: of a translator. A published file of one generator goes into that of this direction: what it
+            translates is not written in it.
 
     Raises:
-        UserError: not a weights file, or of another network.
+        UserError: not a weights file, of another network, or without this direction.
     """
-    wanted = parts or system.inference
+    wanted = parts or system.translating(direction)
     if weights is None:
         return system.build(**options).eval()
     header = read_header(weights, system.name)
     options = {**header.options, **options}
     state, importer = read_state(weights), _importer(system, wanted)
+    held = {name.partition(".")[0] for name in state}
+    if held & set(system.inference) and any(name in system.reverse and name not in held for name in wanted):
+        raise UserError(f"the other direction is not in these weights of {system.name}, they translate from A to B "
+                        "alone", where=weights, fix="train it again, or leave the direction out")
     if not header.system:
         options = {**_sizes(system, wanted, state, importer, options), **options}
     network = system.build(**options).eval()
@@ -55,17 +64,18 @@ def _sizes(system: System, wanted: tuple[str, ...], state: Mapping[str, Tensor],
     if not found.cost or system.sizes is None:
         return {}
     try:
-        return system.sizes(found.state)
+        return system.sizes(_moved(found.state, wanted[:1], system.inference[:1]))
     except KeyError:  # of another network; loading says so
         return {}
 
 
-def load(system: str, weights: Path | str = "mini") -> nn.Module:
+def load(system: str, weights: Path | str = "mini", direction: Direction = "ab") -> nn.Module:
     """A trained network, ready to use.
 
     Args:
         system: e.g. 'aecrnet'; a prior needs no weights.
         weights: a file, ours or the published one; or a profile, of which the system's first checkpoint is taken.
+        direction: of a translator that has both.
 
     Returns:
         In evaluation. Dehazers map B3HW in [0, 1] to B3HW; translators B3HW in [-1, 1] to B3HW in [-1, 1].
@@ -79,7 +89,8 @@ def load(system: str, weights: Path | str = "mini") -> nn.Module:
     if not spec.trained:
         return load_network(spec, None)
     path = Path(weights)
-    return load_network(spec, path if path.suffix else trained(system, str(weights)))
+    network = load_network(spec, path if path.suffix else trained(system, str(weights)), direction=direction)
+    return one_way(network, direction)
 
 
 @cache
@@ -102,6 +113,18 @@ def _importer(system: System, wanted: tuple[str, ...]) -> Importer | None:
 
     def take(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         own = {name: tensor for name, tensor in state.items() if name.partition(".")[0] in wanted}
-        return own if own or system.importer is None else system.importer(state)
+        if own or system.importer is None:
+            return own
+        imported = system.importer(state)
+        held = tuple({name.partition(".")[0] for name in imported})
+        return _moved(imported, held, wanted[:1]) if held == system.inference else imported
 
     return take
+
+
+def _moved(state: Mapping[str, Tensor], of: tuple[str, ...], to: tuple[str, ...]) -> dict[str, Tensor]:
+    """The tensors of one child under another's name: the generators of both directions are built alike."""
+    if len(of) != 1 or len(to) != 1:
+        return dict(state)
+    return {f"{to[0]}.{name.partition('.')[2]}" if name.startswith(f"{of[0]}.") else name: tensor
+            for name, tensor in state.items()}

@@ -28,6 +28,8 @@ class Evaluation:
     """Of a dehazer."""
     n_real: int | None = None
     """Of a translator: real pictures that sets were compared with."""
+    direction: str = "ab"
+    """Of a translator."""
     details: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By metric: sizes, subsets and their spread, doubtful pixels."""
     collapsed: tuple[str, ...] = ()
@@ -39,7 +41,8 @@ class Evaluation:
         """One flat object: names of metrics, and behind `prefix` those of the input."""
         flat = {**self.scores, **{f"{self.prefix}{name}": value for name, value in self.input_scores.items()}}
         head: Json = {"system": self.system, "dataset": self.dataset, "split": self.split, "n": self.n}
-        head |= {"protocol": self.protocol} if self.n_real is None else {"n_real": self.n_real}
+        head |= {"protocol": self.protocol} if self.n_real is None else {
+            "n_real": self.n_real, "direction": self.direction}
         return {**head, **strict(flat), "details": {k: strict(v) for k, v in self.details.items() if v},
                 "collapsed": list(self.collapsed), "note": self.note, "weights": self.weights,
                 "reasons": reasons(flat)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from reprolib.metrics import Score
 from reprolib.metrics.collapse import is_collapsed
 from reprolib.metrics.distance import PictureSet
 from reprolib.metrics.segmentation import confusion_of, load_segmenter
+from reprolib.models.direction import one_way
 from reprolib.models.inference import to_uint8, translate
 from reprolib.models.segmentation.drn import DRND22
+from reprolib.models.system import Direction
 from reprolib.progress import track
 from reprolib.runs.places import Places
 from reprolib.runs.rows import metrics_of
@@ -70,36 +73,55 @@ def score_labels(pictures: Sequence[Picture], domains: Domains, chosen: Iterable
             for metric in metrics.of_labels(chosen)}
 
 
-def measure_translator(run: TranslationRun, root: Path = Path(), into: Path | None = None) -> list[Record]:
+def measure_translator(run: TranslationRun, root: Path = Path(), into: Path | None = None,
+                       direction: Direction = "ab") -> list[Record]:
     """Records of a run's checkpoints on the test split; writes them, and the pictures of the last one.
 
+    From B to A no table has a cell, and photos become no label maps that could be scored: such records stand for no
+    row, say so, and lie with the run's unfinished work (`Places.reverse`).
+
     Raises:
-        UserError: as `training_of`; the test pictures or the segmenter of their label maps are not here.
+        UserError: as `training_of`; the test pictures or the segmenter of their label maps are not here; no such
+            direction.
     """
     system, places, made = models.get(run.system), Places(run, root), Places(run, into or root)
+    system.translating(direction)
     trained = training_of(run, root)
-    domains = open_domains(run.measured_on, "test")
+    domains = open_domains(run.measured_on, "test", direction=direction)
     of_sets, of_labels = by_kind(metrics_of(run))
+    tabled = direction == "ab"
+    of_labels = of_labels if tabled else []
+    records_file, pictures = (made.records, made.pictures) if tabled else (
+        made.reverse / "records.json", made.reverse / "pictures")
     segmenter = segmenter_of(run, root) if of_labels else None
     before = score_sets(list(domains.a), domains, of_sets, again=True)  # the same for every system and seed
     files = {file: places.checkpoint / f"{file}.safetensors" for file in CHECKPOINTS}
-    common = {**common_fields(run, trained, len(domains.a), len(domains.b)), "data_hash": domains.pixel_hash()}
+    common = {**common_fields(run, trained, *counts(domains, direction)), "n": len(domains.a), "n_real": len(domains.b),
+              "data_hash": domains.pixel_hash()}
     scores: dict[str, Score] = {}
     records, collapsed = [], False
     for file, checkpoint in CHECKPOINTS.items():
         if file == "last" or files[file].read_bytes() != files["last"].read_bytes():
-            network = load_network(system, files[file], **trained.run.network).to(device())
-            fakes = translate_all(network, system.multiple, domains.a, run.id, run.rounding)
+            network = load_network(system, files[file], direction=direction, **trained.run.network).to(device())
+            fakes = translate_all(one_way(network, direction), system.multiple, domains.a, run.id, run.rounding)
             collapsed = all(is_collapsed(fake / 255.0) for fake in fakes)
             scores = score_sets(fakes, domains, of_sets)
             if segmenter is not None:
                 scores |= score_labels(fakes, domains, of_labels, segmenter)
             if file == "last":
-                write_pictures(made.pictures, domains, fakes)
-        measured = {**common, "checkpoint": checkpoint, "tabled": file == "last"}
+                write_pictures(pictures, domains, fakes)
+        measured = {**common, "checkpoint": checkpoint, "tabled": file == "last" and tabled}
         records += [_record(name, score, before.get(name), collapsed, measured) for name, score in scores.items()]
-    write_records(made.records, records)
+    if not tabled:
+        records = [replace(record, rows=(), details={**record.details, "direction": direction}) for record in records]
+    write_records(records_file, records)
     return records
+
+
+def counts(domains: Domains, direction: Direction) -> tuple[int, int]:
+    """Pictures of the dataset's A and B, whichever of them is translated."""
+    sources, targets = len(domains.a), len(domains.b)
+    return (sources, targets) if direction == "ab" else (targets, sources)
 
 
 def by_kind(chosen: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -44,12 +44,18 @@ def translate(network: nn.Module, source_HW3: np.ndarray, multiple: int = 1, til
 def _run(network: nn.Module, picture_HW3: np.ndarray, multiple: int, tile: int | None, low: float) -> np.ndarray:
     """Pad, run and crop back; `low` is the network's value of black, 1 its value of white."""
     network.eval()
-    device = next(network.parameters(), torch.empty(0)).device
-    x_BCHW = torch.from_numpy(np.array(picture_HW3)).to(device).permute(2, 0, 1)[None].float() / 255
+    x_BCHW = to_network(network, picture_HW3, low)
     height, width = x_BCHW.shape[-2:]
-    x_BCHW = pad_to_multiple(x_BCHW * (1 - low) + low, multiple)
+    x_BCHW = pad_to_multiple(x_BCHW, multiple)
     y_BCHW = (network(x_BCHW) if tile is None else in_tiles(network, x_BCHW, tile, multiple))[..., :height, :width]
     return (y_BCHW[0].permute(1, 2, 0).float().cpu().numpy() - low) / (1 - low)
+
+
+def to_network(network: nn.Module, picture_HW3: np.ndarray, low: float) -> Tensor:
+    """A picture, uint8 HW3, as 13HW in [low, 1] where the network lies."""
+    device = next(network.parameters(), torch.empty(0)).device
+    x_BCHW = torch.from_numpy(np.array(picture_HW3)).to(device).permute(2, 0, 1)[None].float() / 255
+    return x_BCHW * (1 - low) + low
 
 
 def to_uint8(image_HW3: np.ndarray, rounding: str = "nearest") -> np.ndarray:

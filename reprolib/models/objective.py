@@ -56,3 +56,8 @@ class TranslationObjective:
 
     method: ClassVar[str] = ""
     """The file of `reprolib.training.translation` that minimises it."""
+
+    @property
+    def both_ways(self) -> bool:
+        """Whether a system that has B to A (`System.reverse`) trains it."""
+        return True

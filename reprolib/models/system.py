@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from reprolib.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from reprolib.models.objective import DehazingObjective, TranslationObjective
+
+Direction = Literal["ab", "ba"]
+"""Of a translation: from A to B, which the papers' tables measure, or back."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class System:
     """`build(**options)`: full size without options. Dehazers map B3HW in [0, 1] to B3HW, nominally in [0, 1].
 
     Translators are built with everything that is trained (generators, discriminators, heads) as named children, and
-    map B3HW of the source domain in [-1, 1] to B3HW of the target domain in [-1, 1].
+    map B3HW of the source domain in [-1, 1] to B3HW of the target domain in [-1, 1]. Those that have `reverse` take
+    `direction`, and those that have `styles` take `style_BS` and encode pictures of a domain by `style`.
     """
     source: str
     """Paper, venue, year, and which public layout is followed where they differ."""
@@ -54,9 +60,29 @@ class System:
     exporter: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     """Translation: our state dict to the names of the published checkpoint, the way back of `importer`."""
     inference: tuple[str, ...] = ()
-    """Translation: the children of the network that `forward` needs; the first is the one that is counted."""
+    """Translation: the children of the network that A to B needs; the first is the one that is counted."""
+    reverse: tuple[str, ...] = ()
+    """Translation: the children that B to A needs, where it is trained as well."""
+    styles: int = 0
+    """Translation: numbers in a style, where one picture has many translations."""
     kept: tuple[str, ...] = ()
-    """Translation: further children that are saved with those of `inference`, for figures."""
+    """Translation: further children that are saved, for figures."""
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """The children that a checkpoint holds; discriminators stay in the resumable state."""
+        return tuple(dict.fromkeys((*self.inference, *self.reverse, *self.kept)))
+
+    def translating(self, direction: Direction) -> tuple[str, ...]:
+        """The children that one direction needs.
+
+        Raises:
+            UserError: it translates from A to B alone.
+        """
+        if direction == "ba" and not self.reverse:
+            raise UserError(f"{self.name} has no direction ba: it learns to translate from A to B alone",
+                            fix="train it on the domains exchanged, or choose cyclegan, distancegan, munit or drit")
+        return self.inference if direction == "ab" else self.reverse
 
     def part(self, network: nn.Module, *names: str) -> nn.Module:
         """Some children of a network under their own names; all of a network whose system names none."""

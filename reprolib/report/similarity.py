@@ -19,7 +19,7 @@ from reprolib.models.inference import to_uint8
 def load_with_heads(name: str, weights: Path) -> nn.Module:
     """A trained CUT, or a system of its kind, with its projection heads."""
     system = models.get(name)
-    return load_network(system, weights, (*system.inference, *system.kept))
+    return load_network(system, weights, system.saved)
 
 
 @torch.inference_mode()

@@ -64,6 +64,11 @@ class Places:
             return self.work / "images.csv"
         return results_folder(self.run.profile, self.root) / "images" / self.run.system / f"{self.run.id}.csv"
 
+    @property
+    def reverse(self) -> Path:
+        """Folder of the records and pictures from B to A, which belong to no table."""
+        return self.work / "ba"
+
     def _made(self, folder: str) -> Path:
         return self.root / folder / self.run.profile / self.run.system / self.run.id
 

@@ -13,8 +13,9 @@ from reprolib.data.outputs import plan_outputs
 from reprolib.errors import UserError
 
 
-def planned(*names: str, suffix: str | None = ".png") -> list[str]:
-    return [path.name for path in plan_outputs([Path("in") / name for name in names], Path("out"), suffix)]
+def planned(*names: str, suffix: str | None = ".png", marks: tuple[str, ...] = ("",)) -> list[str]:
+    found = plan_outputs([Path("in") / name for name in names], Path("out"), suffix, marks=marks)
+    return [path.name for paths in found for path in paths]
 
 
 def test_an_ending_is_replaced() -> None:
@@ -29,6 +30,15 @@ def test_inputs_that_would_meet_keep_their_endings() -> None:
     assert planned("1.jpg", "1.tif", "1.png", "1.gif") == ["1.jpg.png", "1.tif.png", "1.png", "1.gif.png"]
     assert planned("A.jpg", "a.tif") == ["A.jpg.png", "a.tif.png"], "one file where case does not count"
     assert planned("\u00e9.jpg", "e\u0301.tif") == ["\u00e9.jpg.png", "e\u0301.tif.png"]
+
+
+def test_several_outputs_of_an_input_are_marked_and_meet_no_others() -> None:
+    both = ("-1", "-2")
+    assert planned("1.jpg", "1-1.jpg", marks=both) == ["1-1.png", "1-2.png", "1-1-1.png", "1-1-2.png"]
+    assert planned("1.jpg", "1.png", marks=both) == ["1.jpg-1.png", "1.jpg-2.png", "1-1.png", "1-2.png"]
+    assert planned("1.jpg", suffix=None, marks=both) == ["1-1.jpg", "1-2.jpg"]
+    with pytest.raises(UserError, match="would replace the input .*x-2.png"):
+        plan_outputs([Path("x.jpg"), Path("x-2.png")], Path(), marks=both)
 
 
 @pytest.mark.parametrize("names", [("1.jpg", "1.png", "1.jpg.png"), ("a.png", "A.png"), ("a.PNG", "a.PNg", "A.pNG")])
@@ -50,13 +60,14 @@ def test_an_input_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(UserError, match="would replace the input"):
         plan_outputs([tmp_path / "1.png"], tmp_path / "link")
-    assert plan_outputs([tmp_path / "1.jpg"], tmp_path) == [tmp_path / "1.png"]
+    assert plan_outputs([tmp_path / "1.jpg"], tmp_path) == [[tmp_path / "1.png"]]
 
 
 def test_subfolders_come_again(tmp_path: Path) -> None:
     inputs = [tmp_path / "1.jpg", tmp_path / "a" / "1.jpg", tmp_path / "a" / "b" / "1.jpg"]
     out = Path("out")
-    assert plan_outputs(inputs, out, base=tmp_path) == [out / "1.png", out / "a" / "1.png", out / "a" / "b" / "1.png"]
+    wanted = [out / "1.png", out / "a" / "1.png", out / "a" / "b" / "1.png"]
+    assert plan_outputs(inputs, out, base=tmp_path) == [[path] for path in wanted]
 
 
 @pytest.mark.parametrize("name", [
@@ -64,7 +75,7 @@ def test_subfolders_come_again(tmp_path: Path) -> None:
     b"\xe9.jpg"])
 def test_long_names_and_names_that_are_no_utf8_can_be_written(tmp_path: Path, name: bytes) -> None:
     inputs = [tmp_path / os.fsdecode(name), (tmp_path / os.fsdecode(name)).with_suffix(".png")]
-    targets = plan_outputs(inputs, tmp_path / "out")
+    targets = [target for target, in plan_outputs(inputs, tmp_path / "out")]
     picture = np.zeros((2, 2, 3), np.uint8)
     for value, target in enumerate(targets):
         write_png(target, picture + value)

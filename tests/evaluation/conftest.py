@@ -53,7 +53,7 @@ def leave_checkpoint(run: TaskRun, step: int | None = None, made_by: TaskRun | N
     header = Header(run.system, run.network, (made_by or run).settings, run.steps if step is None else step,
                     "the-code", {run.dataset: "the-data"})
     path = Places(run).checkpoint / f"{file}.safetensors"
-    save_weights(spec.part(network, *spec.inference, *spec.kept).state_dict(), path, header=header)
+    save_weights(spec.part(network, *spec.saved).state_dict(), path, header=header)
     return path
 
 

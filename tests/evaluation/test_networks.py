@@ -15,7 +15,7 @@ from reprolib.evaluation.networks import count, load_network
 
 def test_a_kept_file_gives_the_generator_alone_or_with_its_heads(place: Path) -> None:
     system, weights = models.get("cut"), leave_checkpoint(translation_run())
-    one, both = load_network(system, weights), load_network(system, weights, (*system.inference, *system.kept))
+    one, both = load_network(system, weights), load_network(system, weights, system.saved)
     x = torch.rand(1, 3, 32, 32)
     assert torch.equal(one(x), both(x))
     torch.manual_seed(0)

@@ -384,7 +384,7 @@ def test_published_generators_with_dropout_and_running_statistics(tmp_path: Path
 def test_our_own_files_translate_the_same(tmp_path: Path) -> None:
     system, options = models.get("cut"), {"width": 8, "blocks": 2}
     network, x = system.build(**options), torch.rand(1, 3, 16, 16)
-    kept = system.part(network, *system.inference, *system.kept)
+    kept = system.part(network, *system.saved)
     save_weights(kept, tmp_path / "last.safetensors", header=Header("cut", options))
     torch.manual_seed(5)
     again = load_network(system, tmp_path / "last.safetensors")

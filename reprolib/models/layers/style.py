@@ -16,6 +16,9 @@ STYLE = 8
 SMALLEST = 8
 """Smallest side of a picture: reflected borders at a quarter of the size need at least two rows."""
 
+SMALLEST_OF_STYLE = 16
+"""Smallest side of a picture whose style is encoded, which is halved four times."""
+
 
 class StyleEncoder(nn.Module):
     """MUNIT's style encoder, which is DRIT's feature-wise attribute encoder too: no normalisation, global mean.

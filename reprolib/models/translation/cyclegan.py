@@ -16,7 +16,7 @@ from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
 from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, exporter, importer, sizes
 from reprolib.models.objective import TranslationObjective
-from reprolib.models.system import System
+from reprolib.models.system import Direction, System
 
 
 class CycleGAN(nn.Module):
@@ -28,7 +28,8 @@ class CycleGAN(nn.Module):
         affine: the generators' instance norms have learned scale and shift, as in some that others have trained.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1].
+        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1];
+        with direction 'ba' the other way.
         Training needs crops from 24, for the discriminators.
     """
 
@@ -39,8 +40,8 @@ class CycleGAN(nn.Module):
         self.discriminator_a, self.discriminator_b = PatchGAN(width), PatchGAN(width)
         initialise(self, "normal")
 
-    def forward(self, source_B3HW: Tensor) -> Tensor:
-        return self.generator_ab(source_B3HW)
+    def forward(self, source_B3HW: Tensor, direction: Direction = "ab") -> Tensor:
+        return self.get_submodule(f"generator_{direction}")(source_B3HW)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ SYSTEM = System(
     exporter=exporter("generator_ab"),
     objective=CycleGANObjective(),
     inference=("generator_ab",),
+    reverse=("generator_ba",),
     recipe={  # 100 + 100 epochs of horse2zebra's 1,334; Cityscapes has 2,975 an epoch, cat to dog 5,153
         "rounding": "down",
         "steps": 266_800, "batch": 1, "load": 286, "crop": 256, "learning_rate": 2e-4,

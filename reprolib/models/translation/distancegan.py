@@ -11,7 +11,7 @@ from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
 from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator
 from reprolib.models.objective import TranslationObjective
-from reprolib.models.system import System
+from reprolib.models.system import Direction, System
 
 
 class DistanceGAN(nn.Module):
@@ -22,7 +22,8 @@ class DistanceGAN(nn.Module):
         blocks: residual blocks, 9 in the paper for 256 x 256.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1].
+        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1];
+        with direction 'ba' the other way.
         Training needs crops from 24, for the discriminators.
     """
 
@@ -33,8 +34,8 @@ class DistanceGAN(nn.Module):
         self.discriminator_a, self.discriminator_b = PatchGAN(width, affine=True), PatchGAN(width, affine=True)
         initialise(self, "normal", zero_biases=False)
 
-    def forward(self, source_B3HW: Tensor) -> Tensor:
-        return self.generator_ab(source_B3HW)
+    def forward(self, source_B3HW: Tensor, direction: Direction = "ab") -> Tensor:
+        return self.get_submodule(f"generator_{direction}")(source_B3HW)
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class DistanceObjective(TranslationObjective):
     """Batches by whose distances a domain's are standardised: an epoch's, which the larger domain decides, or as many
     as its own pictures make (released); 900 at most."""
 
+    @property
+    def both_ways(self) -> bool:
+        return self.two_sided
+
 
 SYSTEM = System(
     name="distancegan",
@@ -62,6 +67,7 @@ SYSTEM = System(
     multiple=MULTIPLE,
     objective=DistanceObjective(),
     inference=("generator_ab",),
+    reverse=("generator_ba",),
     recipe={  # 100 + 100 epochs of 666 batches (horse2zebra); the authors resize the short side, here all are square
         "objective": {"statistics": "domain"},
         "steps": 133_200, "batch": 2, "load": 286, "crop": 256, "resample": "bilinear", "learning_rate": 2e-4,

@@ -20,9 +20,16 @@ from reprolib.errors import UserError, unknown
 from reprolib.models.layers.multiscale import MultiScaleDiscriminator
 from reprolib.models.layers.normalisation import InstanceNorm2d
 from reprolib.models.layers.residual import ConvBlock, ResBlock
-from reprolib.models.layers.style import SMALLEST, STYLE, StyleEncoder, picture_styles, require_size
+from reprolib.models.layers.style import (
+    SMALLEST,
+    SMALLEST_OF_STYLE,
+    STYLE,
+    StyleEncoder,
+    picture_styles,
+    require_size,
+)
 from reprolib.models.objective import TranslationObjective
-from reprolib.models.system import System
+from reprolib.models.system import Direction, System
 
 Side = Literal["a", "b"]
 
@@ -239,7 +246,8 @@ class DRIT(nn.Module):
         content_depth: strided convolutions of the content discriminator, see there.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1].
+        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1];
+        with direction 'ba' the other way.
         Training needs crops from 212 for a `content_depth` of 3, from 100 for 2 and from 64 for 1.
 
     Raises:
@@ -258,8 +266,9 @@ class DRIT(nn.Module):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
 
-    def forward(self, source_B3HW: Tensor, style_BS: Tensor | None = None) -> Tensor:
-        """Translate A to B, with the given attribute of B or one that follows from the picture (`picture_styles`).
+    def forward(self, source_B3HW: Tensor, style_BS: Tensor | None = None, direction: Direction = "ab") -> Tensor:
+        """Translate with an attribute of the target domain: the given one, or one that follows from the picture
+        (`picture_styles`).
 
         The authors crop 216 pixels out of the middle of a test picture; here it is translated whole.
 
@@ -268,7 +277,17 @@ class DRIT(nn.Module):
         """
         require_size(source_B3HW, SMALLEST)
         style_BS = picture_styles(source_B3HW) if style_BS is None else style_BS
-        return self.translator.generator(self.translator.content(source_B3HW, "a"), style_BS, "b")
+        sides: tuple[Side, Side] = ("a", "b") if direction == "ab" else ("b", "a")
+        return self.translator.generator(self.translator.content(source_B3HW, sides[0]), style_BS, sides[1])
+
+    def style(self, image_B3HW: Tensor, domain: Side) -> Tensor:
+        """Attributes of pictures of a domain, B8: their means, where they are distributions.
+
+        Raises:
+            UserError: a side below 16 pixels.
+        """
+        require_size(image_B3HW, SMALLEST_OF_STYLE)
+        return self.translator.attribute(image_B3HW, domain)[0]
 
 
 def _side(match: re.Match[str]) -> str:
@@ -352,6 +371,8 @@ SYSTEM = System(
     importer=importer,
     objective=DRITObjective(),
     inference=("translator",),
+    reverse=("translator",),
+    styles=STYLE,
     recipe={
         # 1,200 epochs of horse2zebra's 1,334 in batches of 2, the rate falling from the 600th. The authors' code stops
         # at 500,000 counted iterations where these come first; two of three batches train only the content

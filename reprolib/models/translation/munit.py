@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -19,9 +19,16 @@ from torch.nn import functional as F
 from reprolib.models.layers.multiscale import MultiScaleDiscriminator
 from reprolib.models.layers.normalisation import InstanceNorm2d, LayerNorm, adain
 from reprolib.models.layers.residual import ConvBlock, ResBlock
-from reprolib.models.layers.style import SMALLEST, STYLE, StyleEncoder, picture_styles, require_size
+from reprolib.models.layers.style import (
+    SMALLEST,
+    SMALLEST_OF_STYLE,
+    STYLE,
+    StyleEncoder,
+    picture_styles,
+    require_size,
+)
 from reprolib.models.objective import TranslationObjective
-from reprolib.models.system import System
+from reprolib.models.system import Direction, System
 
 BLOCKS = 4
 """Residual blocks in an encoder and in a decoder."""
@@ -160,7 +167,8 @@ class MUNIT(nn.Module):
         width: channels of the first layers, 64 in the paper; all others are in proportion.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1].
+        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1];
+        with direction 'ba' the other way.
         Training needs crops from 64, for the discriminators.
     """
 
@@ -173,15 +181,27 @@ class MUNIT(nn.Module):
             for weight in (p for p in discriminator.parameters() if p.ndim > 1):
                 nn.init.normal_(weight, 0.0, 0.02)
 
-    def forward(self, source_B3HW: Tensor, style_BS: Tensor | None = None) -> Tensor:
-        """Translate A to B, in the given style of B or in one that follows from the picture (`picture_styles`).
+    def forward(self, source_B3HW: Tensor, style_BS: Tensor | None = None, direction: Direction = "ab") -> Tensor:
+        """Translate in a style of the target domain: the given one, or one that follows from the picture
+        (`picture_styles`).
 
         Raises:
             UserError: a side below 8 pixels.
         """
         require_size(source_B3HW, SMALLEST)
         style_BS = picture_styles(source_B3HW) if style_BS is None else style_BS
-        return self.gen_b.decode(self.gen_a.enc_content(source_B3HW), style_BS)
+        source, target = (self.gen_a, self.gen_b) if direction == "ab" else (self.gen_b, self.gen_a)
+        return target.decode(source.enc_content(source_B3HW), style_BS)
+
+    def style(self, image_B3HW: Tensor, domain: Literal["a", "b"]) -> Tensor:
+        """Styles of pictures of a domain, B8.
+
+        Raises:
+            UserError: a side below 16 pixels.
+        """
+        require_size(image_B3HW, SMALLEST_OF_STYLE)
+        encoder = self.gen_a if domain == "a" else self.gen_b
+        return encoder.enc_style(image_B3HW).flatten(1)
 
 
 def _initialise(module: nn.Module) -> None:
@@ -231,6 +251,8 @@ SYSTEM = System(
     exporter=exporter,
     objective=MUNITObjective(),
     inference=("gen_a", "gen_b"),
+    reverse=("gen_b", "gen_a"),
+    styles=STYLE,
     recipe={  # pictures are resized on their short side, to 256; `load` resizes both, the same for square ones
         "steps": 1_000_000, "batch": 1, "load": 256, "crop": 256, "resample": "bilinear", "learning_rate": 1e-4,
         "schedule": {"kind": "step", "every": 0.1, "factor": 0.5},

@@ -1,4 +1,4 @@
-"""Training a translator: unpaired pictures of two domains in, a one-sided network from the first to the second out."""
+"""Training a translator: unpaired pictures of two domains in, networks from the first to the second, and back, out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ class TranslationTask:
         self.network: nn.Module = self.system.build(**run.network).to(fabric.device)
         if init is not None:
             start_from(self.network, self.system, init)
-        self.method: Method = build_method(self.network, fabric, run.learning_rate, build_objective(run))
+        objective = build_objective(run)
+        self.method: Method = build_method(self.network, fabric, run.learning_rate, objective)
+        self.saved = self.system.saved if objective.both_ways else (*self.system.inference, *self.system.kept)
         # how it is scored on the way
         self.validation = validation
         self.distance, self.rounding = run.distance, run.rounding
@@ -79,8 +81,8 @@ class TranslationTask:
         return {}
 
     def weights(self) -> dict[str, Tensor]:
-        """What translation and figures need; discriminators stay in the resumable state."""
-        return self.system.part(self.network, *self.system.inference, *self.system.kept).state_dict()
+        """What translation, both ways where both are trained, and figures need."""
+        return self.system.part(self.network, *self.saved).state_dict()
 
 
 def open_run(run: TranslationRun, fabric: Fabric, data_root: Path | None = None,
