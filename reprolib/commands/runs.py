@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import typer
 
 from reprolib.commands.console import show
@@ -18,13 +20,16 @@ def runs(context: typer.Context, profile: Profile = MINI, as_json: Json = False)
         if profile != MINI or as_json:
             raise typer.BadParameter(f"give options after '{context.invoked_subcommand}'.")
         return
+    from reprolib.progress import duration
     from reprolib.runs.profile import read_profile
-    from reprolib.runs.status import status_of
+    from reprolib.training.status import status_of
 
     found = [status_of(run) for run in read_profile(profile).runs.values()]
     show([{"run": s.run.id, "system": s.run.system, "dataset": s.run.dataset, "state": s.state, "step": s.step,
-           "steps": s.run.steps, "records": s.records, "why": s.why} for s in found], as_json,
-         ("run", "state", "step", "steps", "records", "why"))
+           "steps": s.run.steps, "records": s.records, "why": s.why,
+           "seconds_left": None if math.isnan(s.seconds_left) else round(s.seconds_left),
+           "left": "" if math.isnan(s.seconds_left) else duration(s.seconds_left)} for s in found], as_json,
+         ("run", "state", "step", "steps", "left", "records", "why"))
 
 
 @app.command("inputs")

@@ -50,6 +50,8 @@ def train(
     accelerator: Accelerator = "auto",
     workers: Workers = 0,
     jobs: Jobs = None,
+    log: Annotated[Literal["tensorboard"] | None, typer.Option(
+        help="Beside log.csv: event files in runs/PROFILE/RUN/events.")] = None,
 ) -> None:
     """Train runs; killed at any moment, --resume goes on to the same result.
 
@@ -62,6 +64,7 @@ def train(
     from reprolib.runs.digests import training_entries
     from reprolib.runs.profile import read_profile, select
     from reprolib.runtime import preload
+    from reprolib.training import events
     from reprolib.training.run import train as run
     from reprolib.training.run import train_system
 
@@ -71,9 +74,12 @@ def train(
         "precision": precision, "recipe": recipe}
     chosen = select(profile, targets, dataset, **changes)
     for name in dict.fromkeys(r.system for r in chosen if not models.get(r.system).trained):
-        refuse(f"{name}, which has nothing to train", dataset=dataset, **changes, root=root, init=init)
+        refuse(f"{name}, which has nothing to train", dataset=dataset, **changes, root=root, init=init,
+               log=log)
     if init is not None and len(chosen) > 1:
         raise UserError(f"--from is for one run, and {len(chosen)} are named", fix="name one run")
+    if log is not None:
+        events.require()
     preload(name for r in chosen for name in training_entries(r))
 
     whole = read_profile(profile)
@@ -84,12 +90,13 @@ def train(
         own = whole.of_system(system)
         if not own:
             continue
-        done += train_system(system, own, profile, jobs=jobs, accelerator=accelerator)
+        done += train_system(system, own, profile, jobs=jobs, accelerator=accelerator,
+                             events=log is not None)
         chosen = [r for r in chosen if r.system != system]
         if not models.get(system).trained:
             print(f"{system}: nothing to train; checkpoints/{profile}/{system} says so")
     work = partial(run, resume=resume, again=not resume, data_root=root, accelerator=accelerator, workers=workers,
-                   init=init)
+                   init=init, events=log is not None)
     done += side_by_side(work, chosen, jobs, accelerator, dataset is None)
     if distributed.rank() == 0:
         for trained in done:

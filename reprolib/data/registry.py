@@ -58,6 +58,8 @@ class Dataset:
     """Pixels on each side by which the clear pictures may be larger: cut off about the centre, never resized."""
     hint: str = ""
     """Where it comes from and which release it must be."""
+    download: Mapping[str, Any] = field(default_factory=dict)
+    """Public addresses (`reprolib.data.download`); no part of what a number is bound to."""
     wrong_release: str = ""
     """What a folder with more pictures than this most likely is."""
 
@@ -148,4 +150,5 @@ def locate(name: str, root: Path | None = None) -> Path:
         if place.is_dir():
             return place
     fix = f"run `reprolib data prepare {name}`" if dataset.embedded else f"run `reprolib data register {name} PATH`"
+    fix += f" or `reprolib data download {name}`" if dataset.download else ""
     raise UserError(f"dataset '{name}' is not on this machine", where=places[-1], fix=fix)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ NEUTRAL = (
     "reprolib.runtime",           # memory and threads: speed
     "reprolib.runs.concurrent",   # starts processes
     "reprolib.training.lock",     # lets one of them train
+    "reprolib.training.events",   # shows
     "reprolib.runs.digests",      # this
     "reprolib.runs.inputs",       # says what is read, whose contents are compared themselves
     "reprolib.runs.places",       # names of files
@@ -41,6 +43,9 @@ NEUTRAL = (
 """Modules that cannot touch a number (tests/runs/test_digests.py asks each for its reason)."""
 
 TRAINING = {"dehazing": "reprolib.training.dehazing.task", "translation": "reprolib.training.translation.task"}
+DOWNLOAD = re.compile(r"^download:.*\n?(?:[ \t].*\n?)*", re.MULTILINE)
+"""The key of a manifest with everything below it."""
+
 MEASURING = {"dehazing": "reprolib.evaluation.dehazing", "translation": "reprolib.evaluation.translation"}
 """Module of each task."""
 
@@ -84,12 +89,14 @@ def code_digest(*entries: str) -> str:
 
 
 def resource_digest(pattern: str) -> str:
-    """Digest of files of this package that are data, such as a manifest; line ends do not count."""
+    """Digest of files of this package that are data, such as a manifest; line ends do not count, nor where a manifest
+    says that its dataset is downloaded from: an address that moves makes no other pictures."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.glob(pattern)):
         if path.suffix in (".yaml", ".csv"):
             digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0")
-            digest.update(path.read_text(encoding="utf-8").encode() + b"\0")
+            text = path.read_text(encoding="utf-8")
+            digest.update(DOWNLOAD.sub("", text).encode() + b"\0")
     return digest.hexdigest()[:16]
 
 

@@ -36,6 +36,11 @@ class Places:
         return self.work / "cost.json"
 
     @property
+    def events(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.work / "events"
+
+    @property
     def checkpoint(self) -> Path:
         """Folder of last.safetensors, best.safetensors and log.csv."""
         return self._made("checkpoints") if self.run.own else self.work / "checkpoint"

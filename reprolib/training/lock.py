@@ -47,6 +47,12 @@ def alone(folder: Path, run: str) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process trains the run of this folder, as far as its name there tells; nothing is locked."""
+    who = _read(folder / "lock.holder")
+    return who[0] != 0 and _alive(who)
+
+
 def _read(holder: Path) -> tuple[int, str]:
     """Process and machine; 0 if it is not known."""
     try:

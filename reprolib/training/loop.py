@@ -13,6 +13,7 @@ import io
 import math
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +26,7 @@ from reprolib.files import write_text
 from reprolib.progress import line
 from reprolib.runs.places import Places
 from reprolib.training.checkpoint import Origin, Progress, State, Trainable, keep_weights, restore, save_state
+from reprolib.training.events import Events
 from reprolib.training.loading import Batch, Batches, load
 from reprolib.training.optimisation import learning_rate_factor, set_rates
 
@@ -49,7 +51,7 @@ class Task(Trainable, Protocol):
 
 
 def fit(task: Task, batches: Batches, origin: Origin, fabric: Fabric, places: Places, state: State | None = None,
-        workers: int = 0) -> Progress:
+        workers: int = 0, events: bool = False) -> Progress:
     """Train until `run.steps`, and write the checkpoint.
 
     Of several processes each takes its rows of a batch, the first one validates and writes.
@@ -62,17 +64,18 @@ def fit(task: Task, batches: Batches, origin: Origin, fabric: Fabric, places: Pl
             validation, which may fail where a step cannot.
         state: to go on from.
         workers: processes that load batches.
+        events: write the log for TensorBoard, too.
 
     Raises:
         UserError: the loss is no longer finite, a picture cannot be read, or a worker died.
     """
-    progress = advance(task, batches, origin, fabric, places, state, workers)
+    progress = advance(task, batches, origin, fabric, places, state, workers, events=events)
     distributed.on_first(lambda: keep(task, progress, origin, places))
     return progress
 
 
 def advance(task: Task, batches: Batches, origin: Origin, fabric: Fabric, places: Places, state: State | None = None,
-            workers: int = 0, stop: int | None = None) -> Progress:
+            workers: int = 0, stop: int | None = None, events: bool = False) -> Progress:
     """As `fit`, without the checkpoint, and perhaps only the first steps.
 
     Args:
@@ -103,8 +106,13 @@ def advance(task: Task, batches: Batches, origin: Origin, fabric: Fabric, places
             progress.best_weights = {k: v.detach().to("cpu", copy=True) for k, v in task.weights().items()}
         progress.log[-1]["validation"] = score
         progress.validated = progress.step
+        seen.add({"step": float(progress.step), "validation": score})
+        update(progress.step, f"loss {progress.log[-1]['loss']:.4f}",
+               f"validation {score:.2f}, best {progress.best:.2f} at step {progress.best_step:,}")
 
-    with line(run.id, run.steps, progress.step) as update:
+    first = distributed.rank() == 0
+    shown = line(run.id, run.steps, progress.step) if first else nullcontext(_say_nothing)
+    with shown as update, Events(places.events if events and first else None, progress.log) as seen:
         if progress.validated < progress.step and _is_due(progress.step, run.validate_every, run.steps):
             validate()  # where a state was saved before a validation that failed
             save()
@@ -129,6 +137,7 @@ def advance(task: Task, batches: Batches, origin: Origin, fabric: Fabric, places
                 lr = next(iter(task.optimisers.values())).param_groups[0]["lr"]
                 values = {k: v.item() for k, v in terms.items()}
                 progress.log.append({"step": float(progress.step), "lr": lr, **values, **task.observe()})
+                seen.add(progress.log[-1])
             if validating:
                 save()
                 validate()
@@ -157,6 +166,10 @@ def keep(task: Task, progress: Progress, origin: Origin, places: Places) -> None
     write_text(folder / "log.csv", log_csv(progress.log))
     keep_weights(folder / "best.safetensors", progress.best_weights, origin, progress.best_step)
     keep_weights(folder / "last.safetensors", task.weights(), origin, progress.step)
+
+
+def _say_nothing(done: int, note: str, told: str = "") -> None:
+    """For processes beside the first one."""
 
 
 def _is_due(step: int, every: int, steps: int) -> bool:

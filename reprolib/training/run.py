@@ -82,7 +82,8 @@ class Trained:
 
 
 def train(run: TaskRun, *, resume: bool = False, root: Path = Path(), data_root: Path | None = None,
-          accelerator: str = "auto", workers: int = 0, init: Path | None = None, again: bool = True) -> Trained:
+          accelerator: str = "auto", workers: int = 0, init: Path | None = None, again: bool = True,
+          events: bool = False) -> Trained:
     """Train one run into its folder (`reprolib.runs.places`).
 
     Under torchrun all processes call it, share each batch and do together what one would do; process 0 writes.
@@ -94,6 +95,7 @@ def train(run: TaskRun, *, resume: bool = False, root: Path = Path(), data_root:
             pipeline becomes one of its own.
         init: weights to start from, ours or published: another run, with their digest among its settings.
         again: train a finished run again; otherwise, and with `resume`, it stays as it is.
+        events: write the log for TensorBoard, too (`reprolib.training.events`); the run is the same one.
 
     Raises:
         UserError: missing data, wrong settings, nothing to train, a loss that is not finite, or a run that another
@@ -106,7 +108,8 @@ def train(run: TaskRun, *, resume: bool = False, root: Path = Path(), data_root:
     def open_run(fabric: Fabric, /) -> tuple[Task, Batches]:
         return open_task(origin, fabric, data_root, init)
 
-    return train_task(origin, open_run, resume=resume, root=root, accelerator=accelerator, workers=workers, again=again)
+    return train_task(origin, open_run, resume=resume, root=root, accelerator=accelerator, workers=workers, again=again,
+                      events=events)
 
 
 def open_task(origin: Origin, fabric: Fabric, data_root: Path | None, init: Path | None) -> tuple[Task, Batches]:
@@ -142,7 +145,7 @@ def originate(run: TaskRun, root: Path, data_root: Path | None, init: Path | Non
 
 
 def train_task(origin: Origin, open_run: Opener, *, resume: bool, root: Path = Path(), accelerator: str = "auto",
-               workers: int = 0, again: bool = True) -> Trained:
+               workers: int = 0, again: bool = True, events: bool = False) -> Trained:
     """As `train`, for any task."""
     run, places = origin.run, Places(origin.run, root)
     if (resume or not again) and _is_kept(places, origin):
@@ -156,13 +159,13 @@ def train_task(origin: Origin, open_run: Opener, *, resume: bool, root: Path = P
         torch.manual_seed(run.seed)
         task, batches = open_run(fabric)
         state = distributed.on_first(lambda: None if start is None else read_state(start))
-        progress = fit(task, batches, origin, fabric, places, state, workers)
+        progress = fit(task, batches, origin, fabric, places, state, workers, events)
         distributed.on_first(lambda: write_text(places.cost, _cost(progress, fabric.device)))
     return Trained(run, progress.step, progress.best, progress.best_step, places.checkpoint, progress.seconds)
 
 
 def train_system(system: str, runs: Iterable[TaskRun], profile: str, *, jobs: int | None = None, root: Path = Path(),
-                 accelerator: str = "auto") -> list[Trained]:
+                 accelerator: str = "auto", events: bool = False) -> list[Trained]:
     """The pipeline's runs of a system, side by side; finished ones stay, unfinished ones go on.
 
     Folders of runs that the profile no longer has are removed first.
@@ -175,7 +178,7 @@ def train_system(system: str, runs: Iterable[TaskRun], profile: str, *, jobs: in
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and path.name not in known:
             shutil.rmtree(path)
-    work = partial(train, resume=True, root=root, accelerator=accelerator, again=False)
+    work = partial(train, resume=True, root=root, accelerator=accelerator, again=False, events=events)
     return side_by_side(work, runs, jobs, accelerator, always=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,15 @@ def test_what_is_left_out_touches_no_tensor() -> None:
         source = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
         imported = {node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
         assert not imported & {"torch.nn", "torch.nn.functional", "skimage.metrics"}, name
+
+
+def test_an_address_is_no_part_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else a manifest says is."""
+    monkeypatch.setattr(digests, "PACKAGE", tmp_path)
+    manifest = tmp_path / "x.yaml"
+    found = []
+    for text in ("size: 3\npairs: 2\n", "size: 3\ndownload:\n  files:\n  - url: a\npairs: 2\n",
+                 "size: 3\npairs: 2\ndownload: {login: true}", "size: 3\npairs: 1\n"):
+        manifest.write_text(text)
+        found.append(digests.resource_digest("*.yaml"))
+    assert found[0] == found[1] == found[2] != found[3]
