@@ -1,7 +1,8 @@
-"""`reprolib data`: prepare, register and check datasets."""
+"""`reprolib data`: prepare, download, register and check datasets."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,9 @@ import typer
 from reprolib.commands.console import show
 from reprolib.commands.options import Json, Root
 from reprolib.errors import UserError
+from reprolib.progress import say
 
-app = typer.Typer(no_args_is_help=True, help="Prepare, register and check datasets.")
+app = typer.Typer(no_args_is_help=True, help="Prepare, download, register and check datasets.")
 
 
 @app.command("list")
@@ -53,6 +55,18 @@ def data_make(
     print(make(name, source, output, beta, light))
 
 
+@app.command("download")
+def data_download(
+    name: str,
+    output: Annotated[Path | None, typer.Option(help="Folder to be; data/NAME by default.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept the dataset's terms.")] = False,
+) -> None:
+    """Download a dataset from its public address, check and register it; stopped, the same command goes on."""
+    from reprolib.data.download import download
+
+    print(download(name, output, lambda terms: _accept(terms, yes)))
+
+
 @app.command("register")
 def data_register(name: str, path: Path) -> None:
     """Check a downloaded dataset and remember where it is."""
@@ -74,3 +88,10 @@ def data_verify(
     print(report)
     if report.problems:
         raise typer.Exit(1)
+
+
+def _accept(terms: str, yes: bool) -> bool:
+    """Show a dataset's terms; ask, where somebody can answer."""
+    say(terms)
+    asked = sys.stdin is not None and sys.stdin.isatty()
+    return yes or (asked and typer.confirm("Do you accept these terms?", err=True))
