@@ -108,6 +108,8 @@ def _yaml(path: Path) -> object:
         content: object = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError("no such file", where=path, fix="check the path") from error
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}", where=path, fix="check its permissions") from error
     except (YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"not YAML: {reason}", where=path, fix="mend the line that it names") from error

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from reprolib.data import reside
+from reprolib.data.batches import StepBatches
 from reprolib.data.paired import number
 from reprolib.data.paired_batches import CHECKED_AHEAD, Window, check_batch, check_size, to_tensor
 from reprolib.data.scenes import SceneFolder
 from reprolib.errors import UserError
 
 
-class HazeBatches(Dataset[tuple[Tensor, Tensor]]):
+class HazeBatches(StepBatches):
     """Training batches as a pure function of (seed, step): `batches[step]` is (hazy, clear), BCHW in [0, 1].
 
     Each batch draws distinct scenes; each row its own window, flip and quarter turns, as `CropBatches` does, and its
@@ -30,18 +30,12 @@ class HazeBatches(Dataset[tuple[Tensor, Tensor]]):
         if tested:
             raise UserError(f"scenes of SOTS among those to train on: {', '.join(tested[:3])}",
                             fix=f"leave {reside.TEST[0]} to {reside.TEST[-1]} out: they are what is measured")
-        self.scenes, self.crop, self.batch, self.steps, self.seed = scenes, crop, batch, steps, seed
-        self.augment, self.rows = augment, slice(None)
+        super().__init__(steps, seed)
+        self.scenes, self.crop, self.batch, self.augment = scenes, crop, batch, augment
         for index in range(min(len(scenes), CHECKED_AHEAD)):  # what does not fit is told before training starts
             check_size(scenes.files[index][0], *scenes.size(index), crop)
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        if not 0 <= step < self.steps:
-            raise IndexError(f"step {step} of {self.steps}")
-        random = np.random.default_rng([self.seed, step])
+    def draw(self, step: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         wanted, hazy, clear = range(self.batch)[self.rows], [], []
         for row, index in enumerate(random.choice(len(self.scenes), self.batch, replace=False).tolist()):
             name, (width, height) = self.scenes.files[index][0], self.scenes.size(index)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from reprolib.data.batches import StepBatches
 from reprolib.data.images import read_size
 from reprolib.data.paired import Pair, PairedFolder, scene
 from reprolib.errors import UserError
@@ -50,7 +50,7 @@ class Window:
         return np.rot90(part_HWC[:, ::-1] if self.flip else part_HWC, self.turns)
 
 
-class CropBatches(Dataset[tuple[Tensor, Tensor]]):
+class CropBatches(StepBatches):
     """Training batches as a pure function of (seed, step): `batches[step]` is (hazy, clear), BCHW in [0, 1].
 
     Each batch draws distinct scenes where there are enough (two hazy versions of one scene would be false negatives
@@ -64,8 +64,8 @@ class CropBatches(Dataset[tuple[Tensor, Tensor]]):
 
     def __init__(self, pairs: PairedFolder, crop: int, batch: int, steps: int, seed: int, augment: bool = True):
         check_batch(crop, batch, len(pairs), "pairs")
-        self.pairs, self.crop, self.batch, self.steps, self.seed = pairs, crop, batch, steps, seed
-        self.augment, self.rows = augment, slice(None)
+        super().__init__(steps, seed)
+        self.pairs, self.crop, self.batch, self.augment = pairs, crop, batch, augment
         groups: dict[str, list[int]] = {}
         for index, name in enumerate(pairs.names):
             groups.setdefault(scene(name), []).append(index)
@@ -73,13 +73,7 @@ class CropBatches(Dataset[tuple[Tensor, Tensor]]):
         for name, hazy, _ in pairs.files[:CHECKED_AHEAD]:  # a crop that does not fit is told before training starts
             check_size(name, *read_size(hazy), crop)
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        if not 0 <= step < self.steps:
-            raise IndexError(f"step {step} of {self.steps}")
-        random = np.random.default_rng([self.seed, step])
+    def draw(self, step: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         if self.batch <= len(self._groups):
             chosen = random.choice(len(self._groups), self.batch, replace=False)
             indices = [self._groups[g][random.integers(len(self._groups[g]))] for g in chosen]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from reprolib.data.batches import StepBatches
 from reprolib.data.unpaired import CACHE_BYTES, Domains, check_usable, resize
 from reprolib.errors import UserError
 
 
-class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
+class UnpairedBatches(StepBatches):
     """Training batches as a pure function of (seed, step): `batches[step]` is (A, B), float32 B3HW in [-1, 1].
 
     As in the released code of CUT and CycleGAN: an epoch is as long as the larger domain; A goes through a permutation
@@ -42,27 +42,21 @@ class UnpairedBatches(Dataset[tuple[Tensor, Tensor]]):
         if batch > self.epoch_length:
             raise UserError(f"a batch of {batch} from {self.epoch_length} pictures",
                             fix="lower batch, or add pictures")
-        self.domains, self.load, self.crop, self.batch, self.steps = domains, load, crop, batch, steps
-        self.seed, self.augment, self.calm_from, self.rows = seed, augment, calm_from, slice(None)
-        self.resample = resample
+        super().__init__(steps, seed)
+        self.domains, self.load, self.crop, self.batch = domains, load, crop, batch
+        self.augment, self.calm_from, self.resample = augment, calm_from, resample
         self._cache: dict[tuple[str, int], np.ndarray] = {}
         self._cached_bytes, self._cached_side = 0, load
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         for domain, folder in (("A", domains.a), ("B", domains.b)):
             check_usable(folder, domain)
 
-    def __len__(self) -> int:
-        return self.steps
-
     @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass over the larger domain."""
         return self.epoch_length // self.batch
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        if not 0 <= step < self.steps:
-            raise IndexError(f"step {step} of {self.steps}")
-        random = np.random.default_rng([self.seed, step])
+    def draw(self, step: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         epoch, position = divmod(step, self.steps_per_epoch)
         chosen = self._permutation(epoch)[position * self.batch : (position + 1) * self.batch]
         side = self.crop if self.calm_from is not None and step >= self.calm_from else self.load

@@ -18,9 +18,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
-from torch.utils.data import Dataset
 
 from reprolib import distributed
+from reprolib.data.batches import StepBatches
 from reprolib.data.copies import without
 from reprolib.data.identity import dataset_identity, file_identity
 from reprolib.data.labels import VOID
@@ -54,7 +54,7 @@ CHANGEABLE = ("network", "crop", "batch", "steps", "learning_rate", "precision",
 """What a profile's `segmenter` may change of them; the rest is the recipe."""
 
 
-class LabelledBatches(Dataset[tuple[Tensor, Tensor]]):
+class LabelledBatches(StepBatches):
     """Crops of photos with their labels as a pure function of (seed, step): float32 B3HW in [0, 1] and int64 BHW.
 
     Pictures are drawn without repetition within a batch, cropped at random and flipped with p 0.5. All are kept at the
@@ -71,18 +71,12 @@ class LabelledBatches(Dataset[tuple[Tensor, Tensor]]):
                             fix=f"give a multiple of {MULTIPLE} that fits")
         if not 0 < batch <= len(domains.b):
             raise UserError(f"a batch of {batch} from {len(domains.b)} pictures", fix="lower batch, or add pictures")
-        self.crop, self.batch, self.steps, self.seed = crop, batch, steps, seed
-        self.rows = slice(None)
+        super().__init__(steps, seed)
+        self.crop, self.batch = crop, batch
         self.photos_NHW3 = np.stack([resize(photo, size, Image.Resampling.BICUBIC) for photo in domains.b])
         self.labels_NHW = np.stack([true_labels(label, size)[0] for label in domains.a])
 
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        if not 0 <= step < self.steps:
-            raise IndexError(f"step {step} of {self.steps}")
-        random = np.random.default_rng([self.seed, step])
+    def draw(self, step: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         crops = [self._crop(i, random) for i in random.choice(len(self.photos_NHW3), self.batch, replace=False)]
         photos_BHW3, labels_BHW = (np.stack([crop[side] for crop in crops]) for side in (0, 1))
         photos_B3HW = torch.from_numpy(np.ascontiguousarray(photos_BHW3.transpose(0, 3, 1, 2))).float() / 255
