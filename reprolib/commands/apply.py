@@ -14,7 +14,7 @@ import typer
 
 from reprolib.commands.console import counted
 from reprolib.commands.failures import one_line
-from reprolib.commands.options import MINI, Direction, Profile, Seed, Weights, refuse
+from reprolib.commands.options import Direction, Seed, Weights, refuse
 
 System = Annotated[str, typer.Option("--system", help="System name.")]
 
@@ -26,7 +26,8 @@ class Options:
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture or a folder of pictures.")]
     output: Annotated[Path, typer.Argument(help="Where the picture, or the folder of pictures, goes.")]
     weights: Weights = None
-    profile: Profile = MINI
+    profile: Annotated[str | None, typer.Option(
+        help="Take this profile's network; by default the best that is trained here or comes with the project.")] = None
     form: Annotated[Literal["png", "jpg", "keep"], typer.Option(
         "--format", help="Of the outputs; keep: the input's.")] = "png"
     subfolders: Annotated[bool, typer.Option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from reprolib.commands.console import counted, print_result, strict, to_json
-from reprolib.commands.options import MINI, Direction, Json, Limit, Root, Weights, refuse
+from reprolib.commands.options import Direction, Json, Limit, Root, Weights, refuse
 from reprolib.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def evaluate(
     """
     from reprolib import models
     from reprolib.data.registry import get_dataset
-    from reprolib.evaluation.apply import trained
+    from reprolib.evaluation.trained import trained
 
     system = models.get(target)
     get_dataset(dataset)
@@ -63,7 +63,7 @@ def evaluate(
             raise UserError("only records of dehazers are kept", where=target, fix="leave --keep out")
     network = network_options(target, option or [])
     if weights is None and system.trained:
-        weights = trained(target, profile or MINI, dataset)
+        weights = trained(target, profile, dataset)
 
     from reprolib.evaluation.evaluate import evaluate as run
 

@@ -16,13 +16,12 @@ from reprolib.data.images import WRITTEN, read_photo, survey, write_image
 from reprolib.data.outputs import plan_outputs
 from reprolib.errors import UserError, unknown
 from reprolib.evaluation.networks import device, load_network
+from reprolib.evaluation.trained import described, trained
 from reprolib.models.direction import in_styles, one_way, random_styles, style_of
 from reprolib.models.inference import restore, to_uint8, translate
 from reprolib.models.system import Direction, System
 from reprolib.models.tiling import LARGE, TILE, looks_at_all_pixels
 from reprolib.progress import track
-from reprolib.runs.places import Places
-from reprolib.runs.profile import find, read_profile
 
 RUN = {"dehazing": restore, "translation": translate}
 
@@ -54,7 +53,7 @@ class Outcome:
     """What else to tell a person, a line each."""
 
 
-def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str, *,
+def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str | None, *,
           form: str = "png", subfolders: bool = False, alpha: bool = False, tile: int | None = None,
           direction: Direction = "ab", styles: Styles | None = None) -> Outcome:
     """Dehaze or translate a picture into a picture, or a folder of pictures into a folder, of any size.
@@ -65,7 +64,8 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
     Args:
         task: 'dehazing' or 'translation'; a translator needs nothing of its target domain.
         name: the system.
-        weights: ours or the published ones; None takes the profile's trained ones.
+        weights: ours or the published ones; None takes trained ones, of the profile or the best of all, and notes
+            which.
         form: of the outputs, one of `FORMATS`. A single output whose name has an ending has the format of that.
         subfolders: also the pictures in subfolders, which come again in `output`.
         alpha: keep transparency, where the format has it.
@@ -92,6 +92,7 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
     planned = _plan(source, output, form, subfolders, 1 if styles is None else styles.count, outcome)
     if weights is None and system.trained:
         weights = trained(name, profile)
+        outcome.notes.append(f"with {described(weights)}")
     network = load_network(system, weights, direction=direction).to(device())
     ways = _ways(network, system, direction, styles)
     whole_because = looks_at_all_pixels(ways[0], system.multiple)
@@ -175,23 +176,3 @@ def _noted(notes: list[str]) -> Iterator[None]:
     with warnings.catch_warnings(record=True, action="always") as said:
         yield
     notes += [str(warning.message) for warning in said if warning.category is UserWarning]
-
-
-def trained(system: str, profile: str, dataset: str | None = None, root: Path = Path()) -> Path:
-    """The first checkpoint of a profile's runs of a system.
-
-    Args:
-        dataset: only of runs that were trained or are measured on it.
-
-    Raises:
-        UserError: there is none.
-    """
-    runs = [r for r in read_profile(profile, root).of_system(system) if dataset in (None, r.dataset, r.measured_on)]
-    if not runs and dataset is not None:  # trained by hand
-        runs = [find(profile, system, dataset, root)]
-    for run in runs:
-        if Places(run, root).weights.is_file():
-            return Places(run, root).weights
-    on = f" on {dataset}" if dataset else ""
-    raise UserError(f"no trained {system}{on} in profile '{profile}'", where=f"checkpoints/{profile}",
-                    fix=f"give --weights FILE, or run `reprolib train {system} --profile {profile}`")

@@ -69,12 +69,13 @@ def _sizes(system: System, wanted: tuple[str, ...], state: Mapping[str, Tensor],
         return {}
 
 
-def load(system: str, weights: Path | str = "mini", direction: Direction = "ab") -> nn.Module:
+def load(system: str, weights: Path | str | None = None, direction: Direction = "ab") -> nn.Module:
     """A trained network, ready to use.
 
     Args:
         system: e.g. 'aecrnet'; a prior needs no weights.
-        weights: a file, ours or the published one; or a profile, of which the system's first checkpoint is taken.
+        weights: a file, ours or the published one; or a profile, of which the system's first checkpoint is taken; or
+            None, for the best of all profiles.
         direction: of a translator that has both.
 
     Returns:
@@ -83,14 +84,16 @@ def load(system: str, weights: Path | str = "mini", direction: Direction = "ab")
     Raises:
         UserError: no such system, profile or file, or weights of another network.
     """
-    from reprolib.evaluation.apply import trained
+    from reprolib.evaluation.trained import trained
 
     spec = models.get(system)
     if not spec.trained:
         return load_network(spec, None)
-    path = Path(weights)
-    network = load_network(spec, path if path.suffix else trained(system, str(weights)), direction=direction)
-    return one_way(network, direction)
+    if weights is not None and (Path(weights).is_file() or Path(weights).suffix):
+        path = Path(weights)
+    else:
+        path = trained(system, None if weights is None else str(weights))
+    return one_way(load_network(spec, path, direction=direction), direction)
 
 
 @cache

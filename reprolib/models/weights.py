@@ -54,7 +54,8 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     readers: dict[str, Callable[[Path], Any]] = {".safetensors": load_file, ".mat": _read_mat,
                                               ".caffemodel": _read_caffemodel}
     try:
-        content = readers.get(path.suffix.lower(), read_torch)(path)
+        kind = ".safetensors" if is_safetensors(path) else path.suffix.lower()
+        content = readers.get(kind, read_torch)(path)
         state = _tensors(content)
     except PermissionError as error:
         raise UserError("no permission to read the weights", where=path, fix="change its permissions") from error
@@ -147,7 +148,7 @@ def read_header(path: Path | str, system: str | None = None) -> Header:
         UserError: the file is of another system than `system`.
     """
     path = Path(path)
-    if path.suffix.lower() != ".safetensors" or not path.is_file():
+    if not path.is_file() or not is_safetensors(path):
         return Header()
     try:
         with safe_open(path, "pt") as file:
@@ -158,6 +159,14 @@ def read_header(path: Path | str, system: str | None = None) -> Header:
         raise UserError(f"weights of {header.system}, not of {system}", where=path,
                         fix=f"choose --system {header.system}")
     return header
+
+
+def is_safetensors(path: Path) -> bool:
+    """By its ending or, where it has none (a file in DVC's cache), by its beginning: a length, then JSON."""
+    if path.suffix:
+        return path.suffix.lower() == ".safetensors"
+    with path.open("rb") as stream:
+        return stream.read(10)[8:] == b'{"'
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:

@@ -77,6 +77,8 @@ class Run(BaseModel):
     """Random flips, and in dehazing rotations."""
     schedule: Schedule = Schedule()
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    half: bool = False
+    """Keep the checkpoint in half precision (float16), which costs below 0.01 dB; for networks that ship."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Fabric's names. '16-mixed' is not among them: its loss scale would be part of the state."""
     validate_every: Positive = 1000
@@ -124,8 +126,8 @@ class Run(BaseModel):
         return type(self)(**{**now, "own": False, **settings})
 
 
-APART = ("name", "profile", "test_dataset", "rows", "note", "own", "recipe", "save_every")
-"""Settings that leave the trained weights as they are: `recipe` says only where the others came from."""
+APART = ("name", "profile", "test_dataset", "rows", "note", "own", "recipe", "save_every", "half")
+"""Settings that leave the training as it is: `recipe` says only where the others came from, `half` how it is kept."""
 
 
 class DehazingRun(Run):

@@ -118,7 +118,7 @@ class Progress:
 
 def keep_weights(path: Path, weights: Mapping[str, Tensor], origin: Origin, step: int) -> None:
     """Write weights with the run that made them."""
-    save_weights(weights, path, header=origin.header(step))
+    save_weights(weights, path, half=origin.run.half, header=origin.header(step))
 
 
 def save_state(path: Path, task: Trainable, progress: Progress, origin: Origin) -> None:

@@ -143,7 +143,7 @@ def stamp(verified: Verified, root: Path = Path()) -> None:
     for path in (places.checkpoint / "best.safetensors", places.weights):
         header = read_header(path)
         if header.code == before:
-            save_weights(read_state(path), path,
+            save_weights(read_state(path), path, half=verified.run.half,
                          header=replace(header, code=now, verified=[*header.verified, entry]))
     if places.state.is_file():
         state = checkpoint.read_state(places.state)

@@ -1,0 +1,85 @@
+"""Which weights are taken where none are named: those that are here, those that were released, the best of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from evaluation.conftest import dehazing_run, leave_checkpoint
+
+from reprolib.errors import UserError
+from reprolib.evaluation import trained as module
+from reprolib.evaluation.networks import load
+from reprolib.evaluation.trained import RELEASED, described, trained
+from reprolib.runs.places import Places
+from reprolib.runs.run import DehazingRun
+
+LARGE, SMALL = {"width": 16, "blocks": 2}, {"width": 8, "blocks": 1}
+
+
+def aecrnet(profile: str, steps: int, network: dict[str, int]) -> DehazingRun:
+    """A run of a profile of that name, which is written too."""
+    run = dehazing_run(name="net", profile=profile, system="aecrnet", rows=(), steps=steps, network=network)
+    folder = Path("profiles") / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"dataset": run.dataset, "steps": steps, "batch": run.batch, "crop": run.crop, "network": network,
+                "contrast": None, "rows": []}
+    (folder / "params.yaml").write_text(yaml.safe_dump({"systems": {"aecrnet": {"runs": {"net": settings}}}}))
+    return run
+
+
+def release(run: DehazingRun) -> Path:
+    """What `dvc push` leaves of a checkpoint, which is then no longer here."""
+    entries = []
+    folder = Path("checkpoints") / run.profile / run.system
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        entries.append({"md5": _store(path.read_bytes()), "relpath": path.relative_to(folder).as_posix()})
+    listing = _store(json.dumps(entries).encode(), ".dir")
+    lock = {"stages": {f"train@{run.system}": {"outs": [{"path": folder.as_posix(), "md5": listing}]}}}
+    (Path("profiles") / run.profile / "dvc.lock").write_text(yaml.safe_dump(lock))
+    shutil.rmtree("checkpoints")
+    return RELEASED
+
+
+def _store(content: bytes, ending: str = "") -> str:
+    md5 = hashlib.md5(content).hexdigest() + ending
+    path = RELEASED / md5[:2] / md5[2:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return md5
+
+
+def test_the_largest_network_of_all_profiles_then_the_longest_training(place: Path) -> None:
+    short, long, small = aecrnet("b", 5, LARGE), aecrnet("a", 9, LARGE), aecrnet("c", 99, SMALL)
+    for run in (short, long, small):
+        leave_checkpoint(run)
+    assert trained("aecrnet") == Places(long).weights
+    assert trained("aecrnet", "c") == Places(small).weights
+    assert "net of profile a" in described(trained("aecrnet")) and "9 steps" in described(trained("aecrnet"))
+
+
+def test_a_released_network_is_used_without_being_pulled(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = aecrnet("desk", 5, SMALL)
+    before = leave_checkpoint(run).read_bytes()
+    release(run)
+    found = trained("aecrnet", "desk")
+    assert found.is_relative_to(RELEASED) and found.read_bytes() == before
+    assert sum(p.numel() for p in load("aecrnet", "desk").parameters()) > 0
+    # the photo may lie anywhere: then the checkout of the running package is asked
+    (place / "elsewhere").mkdir()
+    monkeypatch.setattr(module, "CHECKOUT", place)
+    monkeypatch.chdir(place / "elsewhere")
+    assert trained("aecrnet", "desk").read_bytes() == before
+
+
+def test_what_is_neither_here_nor_released_is_told(place: Path) -> None:
+    run = aecrnet("desk", 5, SMALL)
+    leave_checkpoint(run)
+    shutil.rmtree(release(run))
+    for profile in ("desk", None):
+        with pytest.raises(UserError, match="no trained aecrnet.*give --weights FILE"):
+            trained("aecrnet", profile)
