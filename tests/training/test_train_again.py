@@ -10,10 +10,10 @@ import torch
 from test_train import go, tiny
 
 from reprolib.errors import UserError
-from reprolib.models.weights import read_header
+from reprolib.models.weights import read_header, read_state
 from reprolib.runs.places import Places
 from reprolib.training import run as training
-from reprolib.training.checkpoint import read_state
+from reprolib.training.checkpoint import read_state as read_unfinished
 from reprolib.training.dehazing.task import DehazingTask
 from reprolib.training.verify import Verified, compare, stamp, train_again
 
@@ -40,7 +40,7 @@ def test_the_same_log_makes_it_the_present_codes(steps: int | None, dataset: Pat
         (entry,) = header.verified
         assert header.code == "later" and (entry["from"], entry["to"], entry["steps"]) == (before, "later", steps or 6)
     assert [path.read_bytes()[-100:] for path in weights.values()] == tensors
-    assert read_state(Places(tiny(), tmp_path).state)["code"] == "later"
+    assert read_unfinished(Places(tiny(), tmp_path).state)["code"] == "later"
     assert not go(tiny(), dataset, tmp_path, resume=True).fresh, "nothing is to be trained again"
 
 
@@ -59,6 +59,23 @@ def test_another_log_is_told_and_changes_nothing(dataset: Path, tmp_path: Path,
     found = check(dataset, tmp_path)
     assert not found.same and found.difference.startswith("step 3, loss: ")
     assert (trained.folder / "last.safetensors").read_bytes() == kept
+
+
+def test_a_checkpoint_that_ships_is_kept_in_half_precision(dataset: Path, tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after it was shown to be the present code's; the training itself is the same run."""
+    run = tiny(half=True)
+    assert run.fingerprint == tiny().fingerprint
+    whole = read_state(go(tiny(), dataset, tmp_path / "whole").folder / "last.safetensors")
+    path = go(run, dataset, tmp_path).folder / "last.safetensors"
+    monkeypatch.setattr(training, "training_digest", lambda run: "later")
+    for _ in range(2):
+        half = read_state(path)
+        assert {t.dtype for t in half.values()} == {torch.float16}
+        for name, tensor in whole.items():
+            torch.testing.assert_close(half[name].float(), tensor, rtol=1e-3, atol=1e-7)
+        stamp(train_again(run, data_root=dataset, root=tmp_path, accelerator="cpu"), tmp_path)
+        assert read_header(path).code == "later"
 
 
 def test_what_cannot_be_compared_is_refused(dataset: Path, tmp_path: Path) -> None:
