@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from reprolib.runtime import to_device
+
 
 def mean_distance(anchor_BCHW: Tensor, samples_NCHW: Tensor, index_Bn: Tensor) -> Tensor:
     """D of the equation for each picture: the mean over its n samples, and over elements, of |anchor - sample|.
@@ -27,7 +29,7 @@ def mean_distance(anchor_BCHW: Tensor, samples_NCHW: Tensor, index_Bn: Tensor) -
     assert anchor_BCHW.shape[1:] == samples_NCHW.shape[1:], (anchor_BCHW.shape, samples_NCHW.shape)
     assert len(index_Bn) == len(anchor_BCHW) and index_Bn.shape[1] > 0, index_Bn.shape
     result: Tensor = _MeanDistance.apply(at_least_float32(anchor_BCHW), at_least_float32(samples_NCHW.detach()),
-                                         index_Bn.to(anchor_BCHW.device))
+                                         to_device(index_Bn, anchor_BCHW.device))
     return result
 
 

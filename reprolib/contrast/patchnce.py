@@ -18,6 +18,7 @@ from reprolib import distributed
 from reprolib.contrast.kernels import at_least_float32
 from reprolib.contrast.memory_bank import MemoryBank
 from reprolib.errors import UserError, unknown
+from reprolib.runtime import to_device
 
 TAU = 0.07
 """Temperature (slides)."""
@@ -135,7 +136,7 @@ def sample_positions(features: Sequence[Tensor], patches: int, generator: torch.
             raise UserError(f"{patches} patches asked of a layer with {width}x{height} positions",
                             fix=f"ask for at most {height * width}, or raise crop")
         chosen = torch.randperm(height * width, generator=generator)[:patches]
-        positions.append(chosen.to(feature.device, non_blocking=True))
+        positions.append(to_device(chosen, feature.device))
     return positions
 
 

@@ -26,6 +26,7 @@ from reprolib.models.weights import Header, save_weights
 from reprolib.progress import say
 from reprolib.runs.places import Places
 from reprolib.runs.run import APART, Run
+from reprolib.training.optimisation import keep_form
 
 State = dict[str, Any]
 """What a state's file holds: see `save_state`."""
@@ -200,7 +201,7 @@ def restore(task: Trainable, state: Mapping[str, Any]) -> Progress:
     for name, network in task.networks.items():
         network.load_state_dict(state["networks"][name])
     for name, optimiser in task.optimisers.items():
-        optimiser.load_state_dict(state["optimisers"][name])
+        keep_form(optimiser, state["optimisers"][name])
     for name, extra in task.extras.items():
         extra.load_state_dict(state["extras"][name])
     torch.set_rng_state(state["random"]["cpu"])

@@ -15,6 +15,7 @@ from reprolib import distributed
 from reprolib.errors import UserError
 from reprolib.progress import report_to
 from reprolib.runs.run import Run
+from reprolib.runtime import tune_gpu
 
 PATIENCE = timedelta(hours=1)
 """How long a process waits for the others: validation by process 0 has to fit. torchrun ends all of them once one has
@@ -37,7 +38,7 @@ def open_fabric(run: Run, accelerator: str = "auto") -> Fabric:
     world, precision = distributed.launched(), run.precision
     if world == 1:
         try:
-            return Fabric(accelerator=accelerator, devices=1, precision=precision)
+            return _tuned(Fabric(accelerator=accelerator, devices=1, precision=precision))
         except (MisconfigurationException, ValueError, RuntimeError) as error:
             raise UserError(f"no accelerator '{accelerator}' here: {' '.join(str(error).split())}",
                             where="--accelerator", fix="use auto or cpu") from error
@@ -57,4 +58,10 @@ def open_fabric(run: Run, accelerator: str = "auto") -> Fabric:
     if distributed.rank():
         report_to(lambda *_: None)
     distributed.rows(run.batch)
+    return _tuned(fabric)
+
+
+def _tuned(fabric: Fabric) -> Fabric:
+    if fabric.device.type == "cuda":
+        tune_gpu()
     return fabric

@@ -25,6 +25,7 @@ from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.progress import line
 from reprolib.runs.places import Places
+from reprolib.runtime import to_device
 from reprolib.training.checkpoint import Origin, Progress, State, Trainable, keep_weights, restore, save_state
 from reprolib.training.events import Events
 from reprolib.training.loading import Batch, Batches, load
@@ -120,7 +121,8 @@ def advance(task: Task, batches: Batches, origin: Origin, fabric: Fabric, places
         for step in range(progress.step, stop):
             set_rates(task.optimisers, rates, learning_rate_factor(run.schedule, step, run.steps))
             try:
-                batch = fabric.to_device(next(coming))
+                first, second = next(coming)
+                batch = to_device(first, fabric.device), to_device(second, fabric.device)
             except UserError:
                 if step > 0 and math.isfinite(progress.log[-1]["loss"]) and distributed.count() == 1:
                     save()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -14,10 +15,35 @@ from reprolib.runs.run import Optimiser, Schedule
 
 def build_optimiser(settings: Optimiser, learning_rate: float, parameters: Iterable[nn.Parameter]) -> Optimizer:
     """The optimiser that a run asks for."""
-    if settings.kind in ("adam", "adamw"):
-        kind = Adam if settings.kind == "adam" else AdamW
-        return kind(parameters, lr=learning_rate, betas=settings.betas, weight_decay=settings.weight_decay)
-    return SGD(parameters, lr=learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    if settings.kind == "adam":
+        return adam(parameters, learning_rate, settings.betas, settings.weight_decay)
+    held = list(parameters)
+    if settings.kind == "adamw":
+        return AdamW(held, lr=learning_rate, betas=settings.betas, weight_decay=settings.weight_decay,
+                     fused=_fused(held))
+    return SGD(held, lr=learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay,
+               fused=_fused(held))
+
+
+def adam(parameters: Iterable[nn.Parameter], learning_rate: float, betas: tuple[float, float],
+         weight_decay: float = 0.0) -> Adam:
+    """Adam, every one of this package."""
+    held = list(parameters)
+    return Adam(held, lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=_fused(held))
+
+
+def _fused(parameters: Sequence[nn.Parameter]) -> bool | None:
+    """On a GPU one kernel takes a step of all parameters, instead of some for each operation. None leaves the CPU to
+    torch's own choice, with which the recorded numbers were made."""
+    return True if all(p.device.type == "cuda" for p in parameters) else None
+
+
+def keep_form(optimiser: Optimizer, state: dict[str, Any]) -> None:
+    """Load moments; how a step is computed stays what suits this device, whatever the state was saved on."""
+    forms = [(group.get("fused"), group.get("foreach")) for group in optimiser.param_groups]
+    optimiser.load_state_dict(state)
+    for group, (fused, foreach) in zip(optimiser.param_groups, forms, strict=True):
+        group["fused"], group["foreach"] = fused, foreach
 
 
 def take_step(optimiser: Optimizer, clip: float | None = None) -> None:

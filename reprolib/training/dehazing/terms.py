@@ -18,6 +18,7 @@ from reprolib.contrast.features import load_features
 from reprolib.errors import UserError, unknown
 from reprolib.models.inference import pad_to_multiple
 from reprolib.runs.run import DehazingRun
+from reprolib.runtime import to_device
 
 PATCH = 16
 """Side in pixels of the pictures that DehazeNet is trained on (Cai et al., section IV)."""
@@ -123,7 +124,7 @@ class Transmission(nn.Module):
     def forward(self, restoration: Restoration) -> Tensor:
         patches_N3PP = cut_patches(restoration.clear_B3HW, PATCH)
         t_N111 = distributed.draw(torch.rand, (len(patches_N3PP), 1, 1, 1), restoration.generator)
-        t_N111 = t_N111.to(patches_N3PP.device)
+        t_N111 = to_device(t_N111, patches_N3PP.device)
         estimate: Callable[[Tensor], Tensor] = restoration.network.patch_transmission  # type: ignore[assignment]
         return F.mse_loss(estimate(patches_N3PP * t_N111 + 1 - t_N111).float(), t_N111)
 

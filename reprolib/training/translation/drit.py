@@ -14,7 +14,8 @@ from reprolib import distributed
 from reprolib.errors import UserError
 from reprolib.models.layers.style import STYLE
 from reprolib.models.translation.drit import DRIT, DRITObjective, Side
-from reprolib.training.optimisation import take_step
+from reprolib.runtime import to_device
+from reprolib.training.optimisation import adam, take_step
 from reprolib.training.translation.method import Method
 
 CYCLE, SAME, LATENT, KL = 10.0, 10.0, 10.0, 0.01
@@ -87,8 +88,7 @@ class DRITMethod(Method):
         parts: dict[str, nn.Module] = {**self.image_discriminators, "dis_content": n.dis_content,
                                        "content": t.content, "attributes": t.attributes, "generator": t.generator}
         self.optimisers = {
-            name: torch.optim.Adam(part.parameters(), lr=learning_rate * (0.4 if name == "dis_content" else 1.0),
-                                   betas=(0.5, 0.999), weight_decay=1e-4)
+            name: adam(part.parameters(), learning_rate * (0.4 if name == "dis_content" else 1.0), (0.5, 0.999), 1e-4)
             for name, part in parts.items()
         }
         self.cycle = Cycle()
@@ -117,7 +117,9 @@ class DRITMethod(Method):
     def _full_step(self, real: dict[Side, Tensor], others: dict[Side, Tensor],
                    generator: torch.Generator) -> dict[str, Tensor]:
         t = self.translator
-        first, second = (torch.randn(len(real["a"]), STYLE, generator=generator).to(real["a"]) for _ in range(2))
+        like = real["a"]
+        first, second = (to_device(torch.randn(len(like), STYLE, generator=generator), like.device).to(like.dtype)
+                         for _ in range(2))
         with self.fabric.autocast():
             contents = {side: self._content(image, side, generator) for side, image in real.items()}
             fakes = {side: self._translate(real[side], contents, side, (first, second), generator) for side in real}
@@ -148,7 +150,7 @@ class DRITMethod(Method):
     def _content(self, image: Tensor, side: Side, generator: torch.Generator) -> Tensor:
         """Content with noise from N(0, 1), as in training always."""
         code: Tensor = self.translator.content(image, side)
-        return code + torch.randn(code.shape, generator=generator).to(code.device)
+        return code + to_device(torch.randn(code.shape, generator=generator), code.device)
 
     def _attribute(self, image: Tensor, side: Side,
                    generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -156,7 +158,7 @@ class DRITMethod(Method):
         mean, log_variance = self.translator.attribute(image, side)
         if log_variance is None:
             return mean, mean, None
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        noise = to_device(torch.randn(mean.shape, generator=generator), mean.device)
         return mean + (log_variance / 2).exp() * noise, mean, log_variance
 
     def _translate(self, real: Tensor, contents: dict[Side, Tensor], side: Side, random: tuple[Tensor, Tensor],

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from reprolib import distributed
+from reprolib.training import optimisation
 
 POOL = 50
 """Fakes that a pool keeps (CycleGAN, section 4)."""
@@ -44,8 +45,7 @@ def frozen(*networks: nn.Module) -> Iterator[None]:
 
 def adam(learning_rate: float, *networks: nn.Module) -> torch.optim.Adam:
     """The optimiser of the whole family: betas 0.5 and 0.999."""
-    parameters = [p for network in networks for p in network.parameters()]
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=(0.5, 0.999))
+    return optimisation.adam([p for network in networks for p in network.parameters()], learning_rate, (0.5, 0.999))
 
 
 class ImagePool:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from reprolib import distributed
 from reprolib.models.layers.style import STYLE
 from reprolib.models.translation.munit import MUNIT, MUNITObjective
-from reprolib.training.optimisation import take_step
+from reprolib.runtime import to_device
+from reprolib.training.optimisation import adam, take_step
 from reprolib.training.translation.method import Method
 
 PICTURE, STYLE_WEIGHT, CONTENT_WEIGHT = 10.0, 1.0, 1.0
@@ -28,8 +29,7 @@ class MUNITMethod(Method):
         self.networks, self.fabric, self.cycle = networks, fabric, objective.cycle
         n = networks
         self.optimisers = {
-            name: torch.optim.Adam([p for part in parts for p in part.parameters()], lr=learning_rate,
-                                   betas=(0.5, 0.999), weight_decay=1e-4)
+            name: adam([p for part in parts for p in part.parameters()], learning_rate, (0.5, 0.999), 1e-4)
             for name, parts in (("discriminators", (n.dis_a, n.dis_b)), ("generators", (n.gen_a, n.gen_b)))
         }
         self.extras = {}
@@ -101,4 +101,4 @@ def _l1(x: Tensor, y: Tensor) -> Tensor:
 
 def _styles(like: Tensor, generator: torch.Generator) -> Tensor:
     """A style for each picture of a batch, B8."""
-    return distributed.draw(torch.randn, (len(like), STYLE), generator).to(like.device)
+    return to_device(distributed.draw(torch.randn, (len(like), STYLE), generator), like.device)
