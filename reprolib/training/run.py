@@ -30,6 +30,7 @@ from reprolib.runs.inputs import WEIGHTS, reads
 from reprolib.runs.places import Places
 from reprolib.runs.profile import TaskRun
 from reprolib.runs.run import Run
+from reprolib.training.beginnings import Beginning, shared_beginnings
 from reprolib.training.checkpoint import (
     Origin,
     Progress,
@@ -39,12 +40,13 @@ from reprolib.training.checkpoint import (
     is_finished,
     put_aside,
     read_state,
+    save_state,
     states,
 )
 from reprolib.training.fabric import open_fabric
 from reprolib.training.loading import Batches
 from reprolib.training.lock import alone
-from reprolib.training.loop import Task, fit
+from reprolib.training.loop import Task, advance, fit
 
 KEPT = ("last.safetensors", "best.safetensors", "log.csv")
 """What a finished run has in its folder."""
@@ -83,7 +85,7 @@ class Trained:
 
 def train(run: TaskRun, *, resume: bool = False, root: Path = Path(), data_root: Path | None = None,
           accelerator: str = "auto", workers: int = 0, init: Path | None = None, again: bool = True,
-          events: bool = False) -> Trained:
+          events: bool = False, after: Path | None = None) -> Trained:
     """Train one run into its folder (`reprolib.runs.places`).
 
     Under torchrun all processes call it, share each batch and do together what one would do; process 0 writes.
@@ -96,6 +98,7 @@ def train(run: TaskRun, *, resume: bool = False, root: Path = Path(), data_root:
         init: weights to start from, ours or published: another run, with their digest among its settings.
         again: train a finished run again; otherwise, and with `resume`, it stays as it is.
         events: write the log for TensorBoard, too (`reprolib.training.events`); the run is the same one.
+        after: state of a beginning that it shares with other runs, to go on from if it has none of its own.
 
     Raises:
         UserError: missing data, wrong settings, nothing to train, a loss that is not finite, or a run that another
@@ -109,7 +112,7 @@ def train(run: TaskRun, *, resume: bool = False, root: Path = Path(), data_root:
         return open_task(origin, fabric, data_root, init)
 
     return train_task(origin, open_run, resume=resume, root=root, accelerator=accelerator, workers=workers, again=again,
-                      events=events)
+                      events=events, after=after)
 
 
 def open_task(origin: Origin, fabric: Fabric, data_root: Path | None, init: Path | None) -> tuple[Task, Batches]:
@@ -145,7 +148,7 @@ def originate(run: TaskRun, root: Path, data_root: Path | None, init: Path | Non
 
 
 def train_task(origin: Origin, open_run: Opener, *, resume: bool, root: Path = Path(), accelerator: str = "auto",
-               workers: int = 0, again: bool = True, events: bool = False) -> Trained:
+               workers: int = 0, again: bool = True, events: bool = False, after: Path | None = None) -> Trained:
     """As `train`, for any task."""
     run, places = origin.run, Places(origin.run, root)
     if (resume or not again) and _is_kept(places, origin):
@@ -155,7 +158,7 @@ def train_task(origin: Origin, open_run: Opener, *, resume: bool, root: Path = P
     fabric = open_fabric(run, accelerator)
     with alone(places.work, run.id) if distributed.rank() == 0 else nullcontext():
         distributed.on_first(lambda: _sweep(places))
-        start = distributed.on_first(lambda: _choose_state(places, origin, resume))
+        start = distributed.on_first(lambda: _choose_state(places, origin, resume) or after)
         torch.manual_seed(run.seed)
         task, batches = open_run(fabric)
         state = distributed.on_first(lambda: None if start is None else read_state(start))
@@ -168,18 +171,56 @@ def train_system(system: str, runs: Iterable[TaskRun], profile: str, *, jobs: in
                  accelerator: str = "auto", events: bool = False) -> list[Trained]:
     """The pipeline's runs of a system, side by side; finished ones stay, unfinished ones go on.
 
-    Folders of runs that the profile no longer has are removed first.
+    Folders of runs that the profile no longer has are removed first. Beginnings that runs share are trained once.
     """
     runs, folder = list(runs), root / "checkpoints" / profile / system
+    order = {run.id: number for number, run in enumerate(runs)}
     if not models.get(system).trained:
         write_text(folder / "README", f"{system} is a prior: nothing is trained.\n")
         return []
-    known = {run.id for run in runs}
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and path.name not in known:
+        if path.is_dir() and path.name not in order:
             shutil.rmtree(path)
-    work = partial(train, resume=True, root=root, accelerator=accelerator, again=False, events=events)
-    return side_by_side(work, runs, jobs, accelerator, always=True)
+    sharing = {name for beginning in shared_beginnings(runs) for name in beginning.shared_by}
+    beginnings = shared_beginnings(run for run in runs if run.id in sharing and not _is_kept(
+        Places(run, root), originate(run, root, None, None)))
+    after = {name: beginning.state(root) for beginning in beginnings for name in beginning.shared_by}
+    work = partial(_train_piece, root=root, accelerator=accelerator, events=events)
+    first: list[Piece] = [*beginnings, *((run, None) for run in runs if run.id not in after)]
+    then: list[Piece] = [(run, after[run.id]) for run in runs if run.id in after]
+    done = [trained for pieces in (first, then)
+            for trained in side_by_side(work, pieces, jobs, accelerator, always=True) if trained is not None]
+    for beginning in beginnings:
+        beginning.remove(root)
+    return sorted(done, key=lambda trained: order[trained.run.id])
+
+
+Piece = Beginning | tuple[TaskRun, Path | None]
+"""What is trained in one process: a beginning, or a run, perhaps from the state of its beginning on."""
+
+
+def _train_piece(piece: Piece, *, root: Path, accelerator: str, events: bool) -> Trained | None:
+    if isinstance(piece, Beginning):
+        _begin(piece, root, accelerator)
+        return None
+    run, after = piece
+    return train(run, resume=True, root=root, accelerator=accelerator, again=False, events=events, after=after)
+
+
+def _begin(beginning: Beginning, root: Path, accelerator: str) -> None:
+    """Train a beginning to its last step, from where it was stopped, and leave its state."""
+    origin = originate(beginning.run, root, None, None)
+    run, places = origin.run, Places(origin.run, root)
+    with alone(places.work, run.id):
+        start, _ = find_state(places, origin)
+        state = None if start is None else read_state(start)
+        if state is not None and state["progress"]["step"] > beginning.steps:  # the term joined later then
+            state = None
+        fabric = open_fabric(run, accelerator)
+        torch.manual_seed(run.seed)
+        task, batches = open_task(origin, fabric, None, None)
+        progress = advance(task, batches, origin, fabric, places, state, stop=beginning.steps)
+        save_state(places.state, task, progress, origin)
 
 
 def _registered(dataset: str, data: dict[str, Identity]) -> bool:
