@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 
-from reprolib import papers
+from reprolib import models, papers
 from reprolib.bench.run import FOLDER, read
-from reprolib.data.notes import sample_note
+from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError
 from reprolib.evaluation.record import PUBLISHED, Record, read_records
 from reprolib.files import write_text
+from reprolib.metrics.protocols import DEFAULT
 from reprolib.papers import Cell
 from reprolib.report import ledger
 from reprolib.report.bench import table, targets
+from reprolib.report.claims import rows_of_claims
 from reprolib.report.markdown import to_markdown
+from reprolib.results.ledger import size_of_split
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
 
@@ -36,7 +40,7 @@ def write(root: Path = Path()) -> None:
     if BEGIN not in content or END not in content:
         raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
     before, rest = content.split(BEGIN, 1)
-    found = "\n".join([*authors_weights(root), *profiles(root)])
+    found = "\n".join([*on_real_test_sets(root), *verdicts(root), *profiles(root)])
     write_text(path, f"{before}{BEGIN}\n{found}\n{END}{rest.split(END, 1)[1]}")
     if rows := read(root):
         shown, promised = table(rows).astype(str), targets(rows).drop(columns="device").astype(str)
@@ -45,22 +49,52 @@ def write(root: Path = Path()) -> None:
         write_text(root / FOLDER / "README.md", "\n".join(page).rstrip() + "\n")
 
 
-def authors_weights(root: Path = Path()) -> list[str]:
-    """Markdown lines: the authors' own weights on real test sets, with the papers' numbers; nothing without records."""
-    records = [r for r in read_records(PUBLISHED, root) if r.metric in SHOWN and r.value is not None]
-    if not records:
-        return []
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for r in records:
-        row = rows.setdefault((r.system, r.dataset), {"system": r.system, "test set": r.dataset,
-                                                      "pictures": sample_note(r.dataset, "test", r.n) or str(r.n)})
+def on_real_test_sets(root: Path = Path()) -> list[str]:
+    """Markdown lines: what was measured on whole real test sets, with the papers' numbers; nothing without records.
+
+    The authors' weights first, since nothing about them is reduced; then what was trained here.
+    """
+    names = [PUBLISHED, *sorted(path.parent.name for path in (root / "results").glob("*/records")
+                                if path.parent.name != PUBLISHED)]
+    rows: dict[tuple[str, str, str], dict[str, str]] = {}
+    for r in (r for name in names for r in read_records(name, root)):
+        if r.metric not in SHOWN or r.value is None or not r.tabled or r.protocol != DEFAULT \
+                or get_dataset(r.dataset).embedded or r.n != size_of_split(r.dataset):
+            continue
+        row = rows.setdefault((r.dataset, r.system, _weights(r)), {
+            "": models.get(r.system).label, "weights": _weights(r),
+            "test set": f"{get_dataset(r.dataset).title}, {r.n}"})
         cell = _printed(r)
-        assert r.value is not None
         before = "" if r.input_value is None else f"{text(r.metric, r.input_value)} → "
-        beside = f" (paper {cell.printed})" if cell else ""
-        row[quantity(r.metric).label] = f"{before}{text(r.metric, r.value)}{beside}"
-    return ["Authors' weights (DCP has none) through this code, hazy input → result:", "",
-            to_markdown(pd.DataFrame(list(rows.values())))]
+        row[quantity(r.metric).label] = f"{before}{text(r.metric, r.value)}"
+        row[f"the paper's {quantity(r.metric).label}"] = cell.printed if cell else ""
+    if not rows:
+        return []
+    ordered = sorted(rows, key=lambda row: -_whole(row[0]))
+    return ["Hazy input → result, on whole real test sets:", "",
+            to_markdown(pd.DataFrame([rows[place] for place in ordered]).fillna(""))]
+
+
+def _whole(dataset: str) -> int:
+    return size_of_split(dataset) or 0
+
+
+def _weights(record: Record) -> str:
+    """Where the weights come from, in words."""
+    if record.checkpoint == "published":
+        return "the authors'"
+    if not record.steps:
+        return "none to learn"
+    return f"trained here, {record.steps:,} steps" + (", reduced network" if record.reduced else "")
+
+
+def verdicts(root: Path = Path()) -> list[str]:
+    """Markdown lines: how many of the papers' claims hold by the numbers measured here; nothing without a project."""
+    if not (root / "profiles").is_dir():
+        return []
+    counts = Counter(row["verdict"] for row in rows_of_claims(None, root))
+    return [f"The papers' claims, by the best evidence at hand (`reprolib claims`): "
+            f"{', '.join(f'{number} {verdict}' for verdict, number in counts.most_common())}.", ""]
 
 
 def profiles(root: Path = Path()) -> list[str]:
