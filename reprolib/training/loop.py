@@ -121,8 +121,8 @@ def advance(task: Task, batches: Batches, origin: Origin, fabric: Fabric, places
         for step in range(progress.step, stop):
             set_rates(task.optimisers, rates, learning_rate_factor(run.schedule, step, run.steps))
             try:
-                first, second = next(coming)
-                batch = to_device(first, fabric.device), to_device(second, fabric.device)
+                one, other = next(coming)
+                batch = to_device(one, fabric.device), to_device(other, fabric.device)
             except UserError:
                 if step > 0 and math.isfinite(progress.log[-1]["loss"]) and distributed.count() == 1:
                     save()
