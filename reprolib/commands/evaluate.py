@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from reprolib.commands.console import counted, print_result, strict, to_json
-from reprolib.commands.options import Direction, Json, Limit, Root, Weights, refuse
+from reprolib.commands.options import Data, Direction, Json, Limit, Root, Weights, own_pictures, refuse
 from reprolib.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,11 +22,12 @@ WIDTH = 80
 
 def evaluate(
     target: Annotated[str, typer.Argument(metavar="SYSTEM", help="A system.")],
-    dataset: Annotated[str, typer.Option(help="Dataset to measure on.")],
+    dataset: Annotated[str | None, typer.Option(help="Dataset to measure on.")] = None,
     root: Root = None,
+    data: Data = None,
     weights: Weights = None,
     limit: Limit = None,
-    split: Annotated[str, typer.Option(help="Split of the dataset.")] = "test",
+    split: Annotated[str | None, typer.Option(help="Split of the dataset; 'test', or all own pictures.")] = None,
     protocol: Annotated[str | None, typer.Option(help="Dehazing: how PSNR and SSIM are computed.")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Metric, once for each; by default all that fit.")] = None,
     distance: Annotated[Literal["vgg16", "inception"] | None, typer.Option(
@@ -46,11 +47,15 @@ def evaluate(
     The runs of a profile are measured, and recorded, by `reprolib measure`.
     """
     from reprolib import models
-    from reprolib.data.registry import get_dataset
+    from reprolib.data.registry import ALL, get_dataset
     from reprolib.evaluation.trained import trained
 
     system = models.get(target)
-    get_dataset(dataset)
+    dataset = own_pictures(data, dataset, root)
+    if dataset is None:
+        raise UserError("no pictures given to measure on", fix="add --dataset NAME (`reprolib data list`), or --data")
+    own = bool(get_dataset(dataset).own)
+    split = split or (ALL if own else "test")
     if not system.trained:
         refuse(f"{target}, which has nothing to learn", weights=weights, profile=profile)
     elif weights is not None:
@@ -58,12 +63,13 @@ def evaluate(
     elif keep:
         raise UserError("only scores of given weights are kept", fix="add --weights FILE, or leave --keep out")
     if keep:
+        refuse("kept scores, which are of a dataset", data=data)
         refuse("kept scores of a network at its published size", option=option)
         if system.task != "dehazing":
             raise UserError("only records of dehazers are kept", where=target, fix="leave --keep out")
     network = network_options(target, option or [])
     if weights is None and system.trained:
-        weights = trained(target, profile, dataset)
+        weights = trained(target, profile, None if own else dataset)
 
     from reprolib.evaluation.evaluate import evaluate as run
 
@@ -74,7 +80,8 @@ def evaluate(
         from reprolib.evaluation.published import record
 
         record(result, weights if system.trained else None, root, limit, source=source)
-    print_result(to_json(result.as_json()) if as_json else page(result), keep=f"evaluate_{target}_{dataset}")
+    print_result(to_json(result.as_json()) if as_json else page(result),
+                 keep=f"evaluate_{target}_{'own-pictures' if own else dataset}")
 
 
 def score(

@@ -48,6 +48,24 @@ def known_precisions(values: list[str] | None) -> list[str] | None:
     return values
 
 
+def own_pictures(data: str | None, dataset: str | None, root: Path | None) -> str | None:
+    """The dataset that is meant: a named one, or the folders of --data, made absolute.
+
+    Raises:
+        UserError: both are given, a folder of --data is not there, or it says something else.
+    """
+    if data is None:
+        return dataset
+    from reprolib.data.registry import own_dataset
+
+    refuse("folders of own pictures", dataset=dataset, root=root)
+    own = own_dataset(data)
+    if own is None:
+        raise UserError(f"not folders of pictures: '{data}'", where="--data",
+                        fix="write hazy=DIR,clear=DIR, or a=DIR,b=DIR")
+    return own.name
+
+
 def refuse(command: str, **given: object) -> None:
     """Refuse options that would be ignored.
 
@@ -74,6 +92,9 @@ Workers = Annotated[int, typer.Option(min=0, max=256, help="Processes that load 
 Accelerator = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(callback=usable, help="Device to compute on.")]
 Root = Annotated[Path | None, typer.Option(
     exists=True, file_okay=False, help="Folder of the dataset, instead of the registered one.")]
+Data = Annotated[str | None, typer.Option(
+    "--data", metavar="SIDES", help="Folders of own pictures: hazy=DIR,clear=DIR, or a=DIR,b=DIR to translate. "
+    "Of those to train on, one in 20 is taken for validation.")]
 Weights = Annotated[Path | None, typer.Option(
     exists=True, dir_okay=False, help="Weights, ours or published; by default those that the profile trained.")]
 Direction = Annotated[Literal["ab", "ba"] | None, typer.Option(

@@ -12,6 +12,7 @@ from reprolib.commands.options import (
     LARGEST,
     MINI,
     Accelerator,
+    Data,
     Jobs,
     Precision,
     Profile,
@@ -20,6 +21,7 @@ from reprolib.commands.options import (
     Steps,
     Targets,
     Workers,
+    own_pictures,
     positive,
     refuse,
 )
@@ -47,6 +49,7 @@ def train(
     init: Annotated[Path | None, typer.Option(
         "--from", exists=True, dir_okay=False, help="Weights to start from, ours or published.")] = None,
     root: Root = None,
+    data: Data = None,
     accelerator: Accelerator = "auto",
     workers: Workers = 0,
     jobs: Jobs = None,
@@ -69,6 +72,7 @@ def train(
     from reprolib.training.run import train_system
 
     require_own_package()
+    dataset = own_pictures(data, dataset, root)
     changes: dict[str, Any] = {
         "seed": seed, "steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate,
         "precision": precision, "recipe": recipe}

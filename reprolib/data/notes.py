@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
+from reprolib.data.held_out import VAL_EVERY, VAL_MOST
 from reprolib.data.images import list_images
 from reprolib.data.paired import open_split
 from reprolib.data.registry import SYNTHESISED, get_dataset, locate
@@ -57,11 +58,14 @@ def sample_note(name: str, split: str, n: int, n_real: int = 0) -> str:
 
 
 def training_note(name: str, root: Path | None = None) -> str:
-    """What a number must say if only a part of the pictures to train on is here; empty if all are, or none.
+    """What a number must say if only a part of the pictures to train on is here, or who divided them, if they are own
+    pictures; empty if all are here, or none.
 
     Of scenes, `note_of` says it.
     """
     dataset = get_dataset(name)
+    if dataset.own:
+        return f"one picture in {VAL_EVERY} ({VAL_MOST} at most) held out of training for validation"
     if dataset.embedded or dataset.kind == "scenes":
         return ""
     try:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from reprolib.data.held_out import held_out_of
 from reprolib.data.images import list_images, pixel_hash, read_rgb
-from reprolib.data.registry import get_dataset, locate
+from reprolib.data.registry import ALL, get_dataset, locate
 from reprolib.errors import UserError, unknown
 
 CACHE_BYTES = 2**30
@@ -99,7 +100,15 @@ def find_pairs(folder: Path) -> list[tuple[str, Path, Path]]:
     Raises:
         UserError: neither layout; hazy pictures without a clear one, which are named; or two clear ones of a name.
     """
-    hazy, clear_files = find_pictures(folder)
+    return match(*find_pictures(folder), folder)
+
+
+def match(hazy: list[Path], clear_files: list[Path], folder: Path) -> list[tuple[str, Path, Path]]:
+    """Hazy pictures with their clear ones, by their names as `find_pairs` says.
+
+    Raises:
+        UserError: as there; `folder` is named.
+    """
     clear: dict[str, Path] = {}
     for path in clear_files:
         if (other := clear.setdefault(_bare(path.stem), path)) != path:
@@ -156,6 +165,8 @@ def open_split(name: str, split: str, root: Path | None = None, limit: int | Non
         raise unknown(f"split of {name}", split, dataset.splits)
     if limit is not None and limit < 1:
         raise UserError(f"a limit of {limit} leaves no pictures", fix="give 1 or more")
+    if dataset.own:
+        return PairedFolder(_own(dataset.own, split)[:limit])
     folder = locate(name, root)
     divided = (folder / split).is_dir()
     if dataset.embedded and not divided:
@@ -169,6 +180,19 @@ def open_split(name: str, split: str, root: Path | None = None, limit: int | Non
             raise UserError(f"no pairs of split '{split}'", where=folder,
                             fix=f"scenes {ids[0]} to {ids[1]} are expected")
     return PairedFolder(files[:limit], dataset.border)
+
+
+def _own(folders: Mapping[str, Path], split: str) -> list[tuple[str, Path, Path]]:
+    """Own pairs, or those of a split: pairs of one clear picture stay together."""
+    files = match(list_images(folders["hazy"]), list_images(folders["clear"]), folders["hazy"])
+    if split == ALL:
+        return files
+    scenes = list(dict.fromkeys(clear for _, _, clear in files))
+    if len(scenes) < 2:
+        raise UserError("a single scene cannot be divided in training and validation", where=folders["hazy"],
+                        fix="add pictures")
+    held_out = {scenes[i] for i in held_out_of(len(scenes))}
+    return [f for f in files if (f[2] in held_out) == (split == "val")]
 
 
 def number(name: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -18,6 +19,13 @@ REGISTERED = Path(".reprolib/datasets.json")
 
 SYNTHESISED = "synthesised.json"
 """In a folder that `reprolib data make` has written: how, and what numbers that come from it must say."""
+
+ALL = "all"
+"""The split of own pictures that has them all."""
+
+OWN = tuple(re.compile(f"{one}=(?P<{one}>.+),{other}=(?P<{other}>.+)", re.DOTALL)
+            for one, other in (("hazy", "clear"), ("clear", "hazy"), ("a", "b"), ("b", "a")))
+"""How they are named."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +68,34 @@ class Dataset:
     """Where it comes from and which release it must be."""
     download: Mapping[str, Any] = field(default_factory=dict)
     """Public addresses (`reprolib.data.download`); no part of what a number is bound to."""
+    own: Mapping[str, Path] = field(default_factory=dict)
+    """Folders of somebody's own pictures, by side: hazy and clear, or a and b. No manifest has it."""
     wrong_release: str = ""
     """What a folder with more pictures than this most likely is."""
+
+
+@cache
+def own_dataset(text: str) -> Dataset | None:
+    """Folders of one's own as a dataset: 'hazy=DIR,clear=DIR' to dehaze, 'a=DIR,b=DIR' to translate; else None.
+
+    Its name says where the folders are. To train, one picture in 20 is taken out for validation; to measure, all count.
+
+    Raises:
+        UserError: a folder that is not there.
+    """
+    found = next((match for pattern in OWN if (match := pattern.fullmatch(text))), None)
+    if found is None:
+        return None
+    folders = {side: Path(place).absolute() for side, place in sorted(found.groupdict().items(), reverse=True)}
+    for side, folder in folders.items():
+        if not folder.is_dir():
+            raise UserError("no such folder", where=folder, fix=f"give {side}=DIR of a folder of pictures")
+    task = "dehazing" if "clear" in folders else "translation"
+    order = ("hazy", "clear") if task == "dehazing" else ("a", "b")
+    name = ",".join(f"{side}={folders[side]}" for side in order)
+    return Dataset(name, "own pictures", task, "", "", note="own pictures",
+                   splits={"train": {}, "val": {}, ALL: {}}, own={side: folders[side] for side in order},
+                   hint="two folders of pictures")
 
 
 @cache
@@ -82,11 +116,13 @@ def _read_manifest(path: Path) -> Dataset:
 
 
 def get_dataset(name: str) -> Dataset:
-    """The dataset of that name.
+    """The dataset of that name, or of the folders that it consists of (`own_dataset`).
 
     Raises:
         UserError: unknown, with the nearest name.
     """
+    if own := own_dataset(name):
+        return own
     if name not in datasets():
         raise unknown("dataset", name, datasets())
     return datasets()[name]
@@ -132,6 +168,8 @@ def locate(name: str, root: Path | None = None) -> Path:
             no place.
     """
     dataset = get_dataset(name)
+    if dataset.own:
+        return next(iter(dataset.own.values()))
     if root is not None:
         if not Path(root).is_dir():
             raise UserError("no such folder", where=root, fix=f"give the folder that holds {name}")

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from reprolib.data.held_out import held_out_of
 from reprolib.data.images import list_images, pixel_hash, read_rgb, read_size
 from reprolib.data.labels import decode
+from reprolib.data.registry import ALL, get_dataset, locate
 from reprolib.data.registry import Dataset as Manifest
-from reprolib.data.registry import get_dataset, locate
 from reprolib.errors import UserError, unknown
 from reprolib.models.system import Direction
 
@@ -29,9 +30,6 @@ CHECKED_AHEAD = 1000
 
 SMALLEST = 16
 """Pictures with a shorter side are taken for damage or icons, not for data."""
-
-VAL_EVERY, VAL_MOST = 20, 32
-"""Where a release has no validation split: one in so many training pictures, and at most so many."""
 
 SIDES = ("left", "right")
 """Halves of an aligned file."""
@@ -173,7 +171,7 @@ def open_domains(name: str, split: str, root: Path | None = None, limit: int | N
 
 def _files(dataset: Manifest, root: Path, split: str, domain: str) -> list[Path]:
     """Pictures of one domain of a split, in natural order."""
-    if split == "test" or domain_folder(dataset, root, "val", domain).is_dir():
+    if split in ("test", ALL) or (not dataset.own and domain_folder(dataset, root, "val", domain).is_dir()):
         return list_images(domain_folder(dataset, root, split, domain))
     train = list_images(domain_folder(dataset, root, "train", domain))
     if len(train) < 2:
@@ -183,14 +181,10 @@ def _files(dataset: Manifest, root: Path, split: str, domain: str) -> list[Path]
     return [p for i, p in enumerate(train) if (i in held_out) == (split == "val")]
 
 
-def held_out_of(n: int) -> set[int]:
-    """Which of n >= 2 training pictures are for validation: evenly spaced, `VAL_EVERY` apart, at most `VAL_MOST`."""
-    count = min(max(1, n // VAL_EVERY), VAL_MOST)
-    return {(2 * i + 1) * n // (2 * count) for i in range(count)}
-
-
 def domain_folder(dataset: Manifest, root: Path, split: str, domain: str) -> Path:
     """Folder of a domain ('a' or 'b') in a split, whether it is there or not."""
+    if dataset.own:
+        return dataset.own[domain]
     if dataset.source is None:
         usual = root / f"{split}{domain.upper()}"
         released = dataset.splits.get(split, {}).get("at", {}).get(domain)

@@ -22,7 +22,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from reprolib import models
 from reprolib.contrast.samples import Rate
-from reprolib.data.registry import datasets
+from reprolib.data.registry import datasets, get_dataset, own_dataset
 from reprolib.errors import UserError, unknown
 from reprolib.files import read_yaml
 from reprolib.models.objective import Contrast, DehazingObjective, TranslationObjective
@@ -108,12 +108,13 @@ def find(profile: str, target: str, dataset: str | None = None, root: Path = Pat
     if target in known.runs:
         run = known.runs[target]
         if dataset and dataset != run.dataset:
-            changes |= {"name": f"{run.name}-on-{dataset}", "dataset": dataset, "test_dataset": None, "rows": ()}
+            name = f"{run.name}-on-{_short(dataset)}"
+            changes |= {"name": name, "dataset": dataset, "test_dataset": None, "rows": ()}
     elif target in models.names():
         if dataset is None:
             raise UserError(f"no dataset given for '{target}'", fix="add --dataset NAME (`reprolib data list`)")
         content, where = _content(profile, root)
-        plain = _build(profile, target, f"{target}-on-{dataset}", {"dataset": dataset}, content, where)
+        plain = _build(profile, target, f"{target}-on-{_short(dataset)}", {"dataset": dataset}, content, where)
         twin = (r for r in known.of_system(target) if r.dataset == dataset and r.fingerprint == plain.fingerprint)
         run = next(twin, plain.changed())
     else:
@@ -126,6 +127,11 @@ def find(profile: str, target: str, dataset: str | None = None, root: Path = Pat
         run = _build(profile, run.system, run.name, {"dataset": run.dataset, **own, **changes}, content, where)
     changed = checked(type(run), {**run.settings, **changes, "own": False}, f"run '{run.name}'")
     return run if changed.fingerprint == run.fingerprint and changed.measured_on == run.measured_on else changed
+
+
+def _short(dataset: str) -> str:
+    """A dataset as a part of a folder's name."""
+    return "own-pictures" if own_dataset(dataset) else dataset
 
 
 def select(profile: str, targets: Iterable[str], dataset: str | None = None, root: Path = Path(),
@@ -209,10 +215,10 @@ def _check_against_system(run: TaskRun, spec: models.System, place: str) -> None
         UserError: the first that does not fit.
     """
     for name in (run.dataset, run.measured_on):
-        if name not in datasets():
+        if name not in datasets() and not own_dataset(name):
             raise unknown(f"dataset in {place}:", name, datasets())
-        if datasets()[name].task != spec.task:
-            raise UserError(f"'{name}' is a dataset of {datasets()[name].task}, {run.system} a system of {spec.task}",
+        if (task := get_dataset(name).task) != spec.task:
+            raise UserError(f"'{name}' is a dataset of {task}, {run.system} a system of {spec.task}",
                             where=place, fix="choose another dataset (`reprolib data list`)")
     checked(models.options_type(run.system), run.network, f"{place}, network")
     if isinstance(run, TranslationRun):

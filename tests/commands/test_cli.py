@@ -197,3 +197,16 @@ def test_a_run_with_other_settings_has_another_folder(reprolib: Reprolib, tiny: 
     answer = reprolib("train", "aodnet-dense", "--steps", 1, "--accelerator", "cpu")
     assert answer.code == 0 and not (tiny / "checkpoints").exists()
     assert list((tiny / "runs/mini").glob("aodnet-dense-*/checkpoint/last.safetensors"))
+
+
+def test_kind_33_own_folders_are_trained_on_and_measured(reprolib: Reprolib, tiny: Path) -> None:
+    train = tiny / "data/haze-dense/train"
+    folders = ("--data", f"hazy={train / 'hazy'},clear={train / 'clear'}")
+    answer = reprolib("train", "aodnet", *folders, "--accelerator", "cpu")
+    assert answer.code == 0, answer.err
+    (weights,) = (tiny / "runs/mini").glob("aodnet-on-own-pictures-*/checkpoint/last.safetensors")
+    found = json.loads(reprolib("evaluate", "aodnet", *folders, "--weights", weights, "--json").out)
+    assert (found["n"], found["split"], found["note"]) == (4, "all", "own pictures")
+    assert "no pictures given to measure on" in reprolib("evaluate", "dcp").line
+    assert "folders of own pictures" in reprolib("evaluate", "dcp", *folders, "--dataset", "haze-dense").line
+    assert "write hazy=DIR,clear=DIR" in reprolib("train", "aodnet", "--data", "here").line

@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 
 from reprolib import models
 from reprolib.data.copies import Copy, without
-from reprolib.data.unpaired import VAL_EVERY, Domains, open_domains
+from reprolib.data.held_out import VAL_EVERY
+from reprolib.data.unpaired import Domains, open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.metrics.distance import PictureSet, distances
 from reprolib.models.inference import to_uint8, translate
