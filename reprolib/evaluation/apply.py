@@ -19,8 +19,9 @@ from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.trained import described, trained
 from reprolib.models.direction import in_styles, one_way, random_styles, style_of
 from reprolib.models.inference import restore, to_uint8, translate
+from reprolib.models.large import LARGE, Large
 from reprolib.models.system import Direction, System
-from reprolib.models.tiling import LARGE, TILE, looks_at_all_pixels
+from reprolib.models.tiling import TILE
 from reprolib.progress import track
 
 RUN = {"dehazing": restore, "translation": translate}
@@ -69,8 +70,8 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
         form: of the outputs, one of `FORMATS`. A single output whose name has an ending has the format of that.
         subfolders: also the pictures in subfolders, which come again in `output`.
         alpha: keep transparency, where the format has it.
-        tile: side of tiles in pixels, 0 for none; None tiles pictures of more than `tiling.LARGE` pixels if the
-            network allows it, and notes where it does not.
+        tile: side of tiles in pixels, 0 for none; None treats pictures of more than `LARGE` pixels as
+            `reprolib.models.large` does, and notes where that is another result than the picture's at once.
         direction: of a translator that has both.
         styles: of a translator that has them; several become NAME-1.png, NAME-2.png and so on. None leaves the choice
             to the network, which draws another one for each picture.
@@ -95,21 +96,19 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
         outcome.notes.append(f"with {described(weights)}")
     network = load_network(system, weights, direction=direction).to(device())
     ways = _ways(network, system, direction, styles)
-    whole_because = looks_at_all_pixels(ways[0], system.multiple)
-    if tile and whole_because:
-        raise UserError(f"{name} takes something of all pixels ({whole_because}), and tiles would show",
-                        fix="leave --tile out, or reduce the picture")
+    large = [Large(way, system, tile or TILE) for way in ways]
+    if tile and not large[0].tiled:
+        raise UserError(f"{name} takes something of all pixels, and tiles would show",
+                        fix="leave --tile out: large pictures are taken care of")
     replaced = sum(target.exists() for _, targets in planned for target in targets)
     for path, targets in track(planned, f"{task} with {name}"):
         try:
             with _noted(outcome.notes):
                 picture_HWC = read_photo(path, alpha and WRITTEN[targets[0].suffix.lower()] in _WITH_ALPHA)
-            side = tile
-            if tile is None and picture_HWC[..., 0].size > LARGE:
-                side = None if whole_because else TILE
-                if whole_because:
-                    outcome.notes.append(f"{path.name} is large, and {name} needs all of it at once")
-            results = [RUN[task](way, picture_HWC[..., :3], system.multiple, side or None) for way in ways]
+            at_once = picture_HWC[..., 0].size <= LARGE if tile is None else tile == 0
+            if not at_once and (note := large[0].note):
+                outcome.notes.append(f"{path.name} is large: {note}")
+            results = [RUN[task](way, picture_HWC[..., :3], system.multiple) for way in (ways if at_once else large)]
             if not all(np.isfinite(result_HW3).all() for result_HW3 in results):
                 raise UserError(f"{name} answers with numbers that are not finite", where=path,
                                 fix="check the weights with another picture")

@@ -7,8 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reprolib.models.tiling import in_tiles
-
 
 def pad_to_multiple(image_BCHW: Tensor, multiple: int) -> Tensor:
     """Pad right and bottom to multiples of `multiple`, by reflection (by repetition where the image is too small)."""
@@ -20,34 +18,32 @@ def pad_to_multiple(image_BCHW: Tensor, multiple: int) -> Tensor:
     return F.pad(image_BCHW, (0, right, 0, down), mode=mode)
 
 
-def restore(network: nn.Module, hazy_HW3: np.ndarray, multiple: int = 1, tile: int | None = None) -> np.ndarray:
+def restore(network: nn.Module, hazy_HW3: np.ndarray, multiple: int = 1) -> np.ndarray:
     """Dehaze one picture.
 
     Args:
         network: maps B3HW in [0, 1] to B3HW.
         hazy_HW3: uint8 RGB.
         multiple: the network's `System.multiple`; the picture is padded to it and cropped back.
-        tile: side of tiles in pixels, where `reprolib.models.tiling` allows it; None runs the whole picture.
 
     Returns:
         float32 HW3, nominally in [0, 1], not clamped: clamping belongs to the metric's protocol.
     """
-    return _run(network, hazy_HW3, multiple, tile, low=0.0)
+    return _run(network, hazy_HW3, multiple, low=0.0)
 
 
-def translate(network: nn.Module, source_HW3: np.ndarray, multiple: int = 1, tile: int | None = None) -> np.ndarray:
+def translate(network: nn.Module, source_HW3: np.ndarray, multiple: int = 1) -> np.ndarray:
     """Translate one picture; arguments and result as of `restore`, for a network that works in [-1, 1]."""
-    return _run(network, source_HW3, multiple, tile, low=-1.0)
+    return _run(network, source_HW3, multiple, low=-1.0)
 
 
 @torch.inference_mode()
-def _run(network: nn.Module, picture_HW3: np.ndarray, multiple: int, tile: int | None, low: float) -> np.ndarray:
+def _run(network: nn.Module, picture_HW3: np.ndarray, multiple: int, low: float) -> np.ndarray:
     """Pad, run and crop back; `low` is the network's value of black, 1 its value of white."""
     network.eval()
     x_BCHW = to_network(network, picture_HW3, low)
     height, width = x_BCHW.shape[-2:]
-    x_BCHW = pad_to_multiple(x_BCHW, multiple)
-    y_BCHW = (network(x_BCHW) if tile is None else in_tiles(network, x_BCHW, tile, multiple))[..., :height, :width]
+    y_BCHW = network(pad_to_multiple(x_BCHW, multiple))[..., :height, :width]
     return (y_BCHW[0].permute(1, 2, 0).float().cpu().numpy() - low) / (1 - low)
 
 

@@ -50,6 +50,9 @@ class System:
     """False for a prior that has nothing to train (DCP)."""
     multiple: int = 1
     """Height and width must be multiples of this; inference pads by reflection and crops back."""
+    large: Callable[..., Tensor] | None = None
+    """`large(network, x_13HW)`: the same as `network(x)` but for rounding, in memory for a picture of 4K (about 2 GB);
+    None where tiles do, or where the whole picture fits."""
     importer: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
     """Maps the state dict of the published checkpoint to ours; None where the key names are ours."""
     sizes: Callable[[Mapping[str, Tensor]], dict[str, Any]] | None = None

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reprolib import models
 from reprolib.commands import main as cli
 from reprolib.data.images import read_rgb, write_png
 from reprolib.errors import UserError
 from reprolib.evaluation.apply import apply
+from reprolib.models.weights import Header, save_weights
 
 RANDOM = np.random.default_rng(0)
 
@@ -119,13 +121,20 @@ def test_transparency_is_kept_on_request(tmp_path: Path) -> None:
         assert image.mode == "RGB"
 
 
-def test_tiles_are_refused_where_they_would_show_and_a_large_picture_is_said(
+def test_kind_15_tiles_are_refused_where_they_would_show_and_what_is_done_with_a_large_picture_is_said(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_png(tmp_path / "a.png", photo())
     with pytest.raises(UserError, match="all pixels.*leave --tile out"):
         dehaze(tmp_path / "a.png", tmp_path / "b.png", tile=512)
     monkeypatch.setattr("reprolib.evaluation.apply.LARGE", 100)
-    assert dehaze(tmp_path / "a.png", tmp_path / "b.png").notes == ["a.png is large, and dcp needs all of it at once"]
+    (note,) = dehaze(tmp_path / "a.png", tmp_path / "b.png").notes
+    assert "a.png is large: dcp needs all of it at once" in note
+    assert dehaze(tmp_path / "a.png", tmp_path / "c.png", tile=0).notes == []
+    system = models.get("fdu")
+    save_weights(system.build(width=4, blocks=1), tmp_path / "w.safetensors",
+                 header=Header("fdu", {"width": 4, "blocks": 1}))
+    (note,) = apply(tmp_path / "a.png", tmp_path / "d.png", "dehazing", "fdu", tmp_path / "w.safetensors", "mini").notes
+    assert "a.png is large: tiled, with fdu's means over all pixels from parts of the picture; --tile 0" in note
 
 
 def test_a_network_that_answers_no_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,10 +241,8 @@ def test_our_own_weights_need_no_importer_and_survive_it(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("change", "difference"), [
-    ({"weights_conv9x9": np.ones((4, 81, 16))}, "1 unexpected: conv9x9.weight"),
-    ({"mu": np.ones((1, 3))}, "1 unexpected: mu"),
     ({"weights_conv1": np.ones((3, 9, 16))}, "1 other shape: conv1.weight 16x3x3x3 instead of 16x3x5x5"),
-    ({"weights_conv1": np.ones((3, 24, 16))}, "not the published weights of this network"),
+    ({"weights_conv1": np.ones((3, 24, 16))}, "another network, nothing was loaded"),
     ({"biases_ip": None}, "1 missing: ip.bias"),
 ])
 def test_other_arrays_are_refused_with_the_differences(tmp_path: Path, change: dict, difference: str) -> None:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from reprolib.models.layers.guided import grey, guided_filter
 from reprolib.models.system import System
+from reprolib.models.tiling import in_tiles
 
 HAZIEST = 0.01
 """Share of the pixels, those of lowest transmission, in which the airlight is sought."""
@@ -79,7 +80,10 @@ class DehazeNet(nn.Module):
         nn.init.constant_(self.ip.bias, 0.5)
 
     def forward(self, hazy_B3HW: Tensor) -> Tensor:
-        t_B1HW = self.transmission(hazy_B3HW)
+        return self.recovered(hazy_B3HW, self.transmission(hazy_B3HW))
+
+    def recovered(self, hazy_B3HW: Tensor, t_B1HW: Tensor) -> Tensor:
+        """The clear picture by the haze model."""
         light_B311 = airlight(hazy_B3HW, t_B1HW)
         t_B1HW = guided_filter(grey(hazy_B3HW), t_B1HW, self.radius, self.epsilon).clamp_min(self.t0)
         return (hazy_B3HW - light_B311) / t_B1HW + light_B311
@@ -105,6 +109,11 @@ class DehazeNet(nn.Module):
     def _scales(self) -> tuple[tuple[nn.Conv2d, int], ...]:
         """F2: convolutions and the padding that keeps the size."""
         return (self.conv3x3, 1), (self.conv5x5, 2), (self.conv7x7, 3)
+
+
+def in_tiles_first(network: DehazeNet, hazy_13HW: Tensor) -> Tensor:
+    """`network(hazy)` with the layers in tiles, and what takes something of all pixels after them."""
+    return network.recovered(hazy_13HW, in_tiles(network.transmission, hazy_13HW))
 
 
 def from_official(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -137,6 +146,7 @@ SYSTEM = System(
     "as in the authors' demo, except for a lower bound of 0.1 on the transmission",
     paper_params="0.01M",
     verified_params=8_305,  # released .mat
+    large=in_tiles_first,
     importer=from_official,
     recipe={  # 8 crops of 64x64 are a batch of 128 patches; 500,000 iterations, the rate halved every 100,000
         "loss": {"transmission": 1.0},

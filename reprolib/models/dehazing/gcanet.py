@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reprolib.models.layers.normalisation import InstanceNorm2d
+from reprolib.models.strips import Rows, behind, normed, of_whole_map, rows_of, write
 from reprolib.models.system import System
 
 
@@ -28,6 +29,12 @@ def edge_map(x_BCHW: Tensor) -> Tensor:
     along = F.pad(x_BCHW.diff(dim=2).abs(), (0, 0, 1, 1))
     total = across[..., 1:] + across[..., :-1] + along[..., 1:, :] + along[..., :-1, :]
     return total.mean(1, keepdim=True) / 4
+
+
+def with_edges(hazy_B3HW: Tensor) -> Tensor:
+    """What the network sees, B4HW: the picture in 0..255 and its edge map, less 128."""
+    picture = 255 * hazy_B3HW
+    return torch.cat((picture, edge_map(picture)), 1) - 128
 
 
 class SharedSmoothing(nn.Module):
@@ -67,6 +74,15 @@ class ResBlock(nn.Module):
         y = F.relu(self.norm1(self.conv1(self.pre_conv1(x_BCHW))))
         return F.relu(x_BCHW + self.norm2(self.conv2(self.pre_conv2(y))))
 
+    def run_in_strips(self, x_1CHW: Tensor, y_1CHW: Tensor) -> None:
+        """Replace a map by the result; `y` is room for another."""
+        height, halo = x_1CHW.shape[2], 2 * self.conv1.dilation[0]
+        write(y_1CHW, behind(rows_of(x_1CHW), height, lambda x: self.conv1(self.pre_conv1(x)), halo))
+        write(y_1CHW, normed(rows_of(y_1CHW), height, self.norm1))
+        second = behind(rows_of(y_1CHW), height, lambda y: self.conv2(self.pre_conv2(y)), halo)
+        norm2 = of_whole_map(self.norm2, second, height)
+        write(x_1CHW, lambda *rows: F.relu(rows_of(x_1CHW)(*rows) + norm2(second(*rows))))
+
 
 class GCANet(nn.Module):
     """Encoder to half the size, smoothed dilated blocks, gated sum of three depths, decoder to a residual.
@@ -101,19 +117,62 @@ class GCANet(nn.Module):
         self.deconv1 = nn.Conv2d(width, 3, 1)
 
     def forward(self, hazy_B3HW: Tensor) -> Tensor:
-        picture = 255 * hazy_B3HW
-        y = torch.cat((picture, edge_map(picture)), 1) - 128
+        y = with_edges(hazy_B3HW)
         for conv, norm in ((self.conv1, self.norm1), (self.conv2, self.norm2), (self.conv3, self.norm3)):
             y = F.relu(norm(conv(y)))
         shallow = y
         features = [shallow]
-        for block in (self.res1, self.res2, self.res3, self.res4, self.res5, self.res6, self.res7):
+        for block in self.blocks():
             features.append(block(features[-1]))
         middle, deep = features[self.middle], features[-1]
         g1, g2, g3 = self.gate(torch.cat((shallow, middle, deep), 1)).chunk(3, dim=1)
         y = F.relu(self.norm4(self.deconv3(g1 * shallow + g2 * middle + g3 * deep)))
         y = F.relu(self.norm5(self.deconv2(y)))
         return hazy_B3HW + self.deconv1(y) / 255
+
+    def blocks(self) -> tuple[ResBlock, ...]:
+        """In their order."""
+        return self.res1, self.res2, self.res3, self.res4, self.res5, self.res6, self.res7
+
+
+def in_strips(network: GCANet, hazy_13HW: Tensor) -> Tensor:
+    """`network(hazy)` with three feature maps of half the picture's size in memory, where it takes about thirty.
+
+    Equal but for rounding: norms sum in another order.
+    """
+    height, width = hazy_13HW.shape[2:]
+    half = height // 2
+    first = normed(behind(rows_of(hazy_13HW), height, lambda x: network.conv1(with_edges(x)), 2), height, network.norm1)
+    second = normed(behind(first, height, network.conv2, 1), height, network.norm2)
+    shallow = normed(behind(second, height, network.conv3, 2, 0.5), half, network.norm3)  # made anew when asked for
+    mixed = mixed_in_strips(network, shallow, half, width // 2)
+    fourth = normed(behind(rows_of(mixed), half, network.deconv3, 2, 2), height, network.norm4)
+    fifth = normed(behind(fourth, height, network.deconv2, 1), height, network.norm5)
+    restored = torch.empty_like(hazy_13HW)
+    write(restored, lambda start, stop: hazy_13HW[:, :, start:stop] + network.deconv1(fifth(start, stop)) / 255)
+    return restored
+
+
+def mixed_in_strips(network: GCANet, shallow: Rows, height: int, width: int) -> Tensor:
+    """The gated sum of three depths: 1CHW, at half the picture's size."""
+    first = shallow(0, 1)
+    deep = first.new_empty(1, first.shape[1], height, width)
+    room, middle = torch.empty_like(deep), deep
+    write(deep, shallow)
+    for index, block in enumerate(network.blocks()):
+        if index == network.middle:
+            middle = deep.clone()
+        block.run_in_strips(deep, room)
+
+    def features(start: int, stop: int) -> Tensor:
+        return torch.cat((shallow(start, stop), middle[:, :, start:stop], deep[:, :, start:stop]), 1)
+
+    def gated(features_1CrW: Tensor) -> Tensor:
+        (s1, s2, s3), (g1, g2, g3) = (x.chunk(3, dim=1) for x in (features_1CrW, network.gate(features_1CrW)))
+        return g1 * s1 + g2 * s2 + g3 * s3
+
+    write(room, behind(features, height, gated, 1))
+    return room
 
 
 def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
@@ -130,6 +189,7 @@ SYSTEM = System(
     "names of the released code; not a row of Table 1",
     verified_params=702_818,  # released weights
     multiple=4,
+    large=in_strips,
     sizes=sizes,
     recipe={  # 100 epochs of ITS's 13,990 pairs, the rate divided by 10 every 40; the crop is not told
         "loss": {"mse": 1.0},
