@@ -23,6 +23,14 @@ def report_ledger(profile: Profile = MINI) -> None:
     print(f"every cell of the papers' tables: {statuses(write(profile))}")
 
 
+@app.command("plots")
+def report_plots(profile: Profile = MINI) -> None:
+    """Write what `dvc metrics show` and `dvc plots show` read: results/PROFILE/metrics and results/PROFILE/plots."""
+    from reprolib.report.plots import write
+
+    write(profile)
+
+
 @app.command("notebooks")
 def report_notebooks(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="By default all.")] = None,

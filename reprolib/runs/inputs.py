@@ -64,6 +64,7 @@ def inputs(profile: Profile, before: Mapping[str, Any], root: Path = Path()) -> 
                    "read": resource_digest("papers/**/*"),
                    "kept": _files(root, f"profiles/{profile.name}/expected.json", "results/bench/translators_*.json",
                                   "results/published/records/*/*.json")},
+        "plots": {"code": code_digest("reprolib.report.plots")},
         "protocols": {"code": code_digest("reprolib.evaluation.protocols", *(models.module_of(s) for s in systems)),
                       "data": {r.measured_on: seen[r.measured_on] for r in profile.runs.values()}},
         "notebooks": {"code": code_digest(*(f"reprolib.report.{name}" for name in DRAWING)),
