@@ -50,6 +50,19 @@ def plan_outputs(inputs: Sequence[Path], folder: Path, suffix: str | None = ".pn
     return [targets[i : i + len(marks)] for i in range(0, len(targets), len(marks))]
 
 
+def named_outputs(named: Sequence[tuple[str, Path]], folder: Path) -> list[Path]:
+    """The PNG of each picture of a dataset, FOLDER/NAME.png, as `plan_outputs` plans it.
+
+    Args:
+        named: name and file of each.
+
+    Raises:
+        UserError: as `plan_outputs`.
+    """
+    inputs = [path.with_name(name + path.suffix) for name, path in named]
+    return [path for paths in plan_outputs(inputs, folder) for path in paths]
+
+
 def _below(folder: Path, path: Path, base: Path | None) -> Path:
     return folder if base is None else folder / path.relative_to(base).parent
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from reprolib import metrics, models
 from reprolib.data.images import write_png
+from reprolib.data.outputs import named_outputs
 from reprolib.data.paired import PairedFolder, open_split
 from reprolib.evaluation.checkpoint import common_fields, training_of
 from reprolib.evaluation.networks import device, load_network
@@ -47,13 +48,17 @@ def measure_pairs(network: nn.Module, multiple: int, pairs: PairedFolder, chosen
         chosen: names of metrics of pictures.
         pictures: folder for the restored pictures in 8 bits, if they are wanted.
         name: stands beside the bar.
+
+    Raises:
+        UserError: as `named_outputs`, before anything is computed.
     """
-    for pair in track(pairs, name):
+    targets = [] if pictures is None else named_outputs([(name, hazy) for name, hazy, _ in pairs.files], pictures)
+    for index, pair in enumerate(track(pairs, name)):
         restored = restore(network, pair.hazy, multiple)
         clear, hazy = pair.clear / 255.0, pair.hazy / 255.0
         ours, before = measure(restored, clear, protocol, chosen), measure(hazy, clear, protocol, chosen)
-        if pictures is not None:
-            write_png(pictures / f"{pair.name}.png", to_uint8(restored))
+        if targets:
+            write_png(targets[index], to_uint8(restored))
         yield Measured(pair.name, ours, before, is_collapsed(restored))
 
 

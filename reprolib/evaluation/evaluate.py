@@ -17,6 +17,7 @@ from reprolib.evaluation.result import Evaluation
 from reprolib.evaluation.translation import (
     by_kind,
     counts,
+    picture_files,
     refuse_without_labels,
     score_labels,
     score_sets,
@@ -111,9 +112,10 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
     judge = load_segmenter(segmenter) if segmenter else None
     domains = open_domains(dataset, split, root=root, limit=limit, direction=direction)
     network = load_network(spec, weights, direction=direction, **options).to(device())
+    files = [] if pictures is None else picture_files(pictures, domains)
     fakes = translate_all(one_way(network, direction), spec.multiple, domains.a)
-    if pictures is not None:
-        write_pictures(pictures, domains, fakes)
+    if files:
+        write_pictures(files, fakes)
     before = score_sets(list(domains.a), domains, of_sets, again=True)
     scores = score_sets(fakes, domains, of_sets)
     if judge is not None:

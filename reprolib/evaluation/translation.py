@@ -18,6 +18,7 @@ from torch import nn
 
 from reprolib import metrics, models
 from reprolib.data.images import write_png
+from reprolib.data.outputs import named_outputs
 from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError
@@ -153,10 +154,19 @@ def refuse_without_labels(dataset: str) -> None:
                         fix="choose metrics of sets, or a dataset such as cityscapes")
 
 
-def write_pictures(folder: Path, domains: Domains, fakes: Sequence[Picture]) -> None:
-    """One PNG a source picture, under its name."""
-    for name, fake in zip(domains.a.names, fakes, strict=True):
-        write_png(folder / f"{name}.png", fake)
+def picture_files(folder: Path, domains: Domains) -> list[Path]:
+    """Where the translation of each source picture goes.
+
+    Raises:
+        UserError: as `named_outputs`.
+    """
+    return named_outputs(list(zip(domains.a.names, domains.a.files, strict=True)), folder)
+
+
+def write_pictures(files: Sequence[Path], fakes: Sequence[Picture]) -> None:
+    """One PNG a source picture, where `picture_files` says."""
+    for file, fake in zip(files, fakes, strict=True):
+        write_png(file, fake)
 
 
 def _record(name: str, score: Score, before: Score | None, collapsed: bool, common: Mapping[str, Any]) -> Record:

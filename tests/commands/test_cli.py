@@ -52,6 +52,20 @@ def test_evaluate_prints_what_others_read(reprolib: Reprolib, pairs: Path) -> No
     assert result["hazy_psnr"] == pytest.approx(10 * np.log10(1 / mean_error), abs=1.0)
 
 
+def test_kind_4_evaluated_pictures_never_replace_one_another_or_an_input(reprolib: Reprolib, pairs: Path,
+                                                                        tmp_path: Path) -> None:
+    with Image.open(pairs / "hazy" / "1400_1.png") as picture:
+        picture.save(pairs / "hazy" / "1400_1.jpg")
+    arguments = ("evaluate", "dcp", "--dataset", "sots-indoor", "--root", pairs, "--json", "--output")
+    assert json.loads(reprolib(*arguments, tmp_path / "out").out)["n"] == 4
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "1400_1.jpg.png", "1400_1.png", "1400_2.png", "1401_1.png"]
+    before = (pairs / "hazy" / "1401_1.png").read_bytes()
+    answer = reprolib(*arguments, pairs / "hazy")
+    assert answer.code == 2 and "the output would replace the input" in answer.line
+    assert (pairs / "hazy" / "1401_1.png").read_bytes() == before
+
+
 def test_evaluate_is_readable_at_80_columns(reprolib: Reprolib, pairs: Path) -> None:
     """One score a line, with that of the unprocessed pictures beside it; and one picture is '1 picture'."""
     arguments = ("evaluate", "dcp", "--dataset", "sots-indoor", "--root", pairs, "--limit", 1)
