@@ -97,14 +97,18 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
         _check_scenes(dataset, report, full)
         return report
     report.expected = dataset.pairs or sum(s["pairs"] for s in dataset.splits.values())
-    folders = [report.root / split for split in dataset.splits] if dataset.embedded else [report.root]
+    divided = [report.root / split for split in dataset.splits]
+    if not dataset.embedded:
+        divided = [folder for folder in divided if folder.is_dir()] or [report.root]
     files: list[tuple[str, Path, Path]] = []
-    for folder in folders:
+    for folder in divided:
         try:
             hazy, clear = find_pictures(folder)
             report.counts["hazy"] = report.counts.get("hazy", 0) + len(hazy)
             report.counts["clear"] = report.counts.get("clear", 0) + len(clear)
-            files += find_pairs(folder)
+            files += (pairs := find_pairs(folder))
+            if folder != report.root and not dataset.embedded:
+                _check_count(folder.name, len(pairs), dataset, report)
         except UserError as error:
             report.problems.append(f"{error}{_nearby(folder, name)}")
     report.counts["pairs"] = len(files)
@@ -184,10 +188,19 @@ def _check_release(dataset: Dataset, files: list[tuple[str, Path, Path]], report
                                    f"{', '.join(uneven[:3])}")
     numbers = [number(name) for name, _, _ in files]
     for split, content in dataset.splits.items():
-        if "ids" in content and len(files) < report.expected:
+        if {"ids", "pairs"} <= set(content) and len(files) < report.expected:
             here = sum(content["ids"][0] <= n <= content["ids"][1] for n in numbers)
             if here < content["pairs"]:
                 report.samples[split] = here, content["pairs"]
+
+
+def _check_count(split: str, here: int, dataset: Dataset, report: Report) -> None:
+    """Pairs in the folder of a split; validation pictures may have been taken out of those to train on."""
+    whole = dataset.splits[split].get("pairs", here)
+    if here > whole:
+        report.problems.append(f"{split} has {count(here, 'pair')} where {whole:,} are expected{_release(dataset)}")
+    elif here < whole:
+        report.samples[split] = here, whole
 
 
 def _check_names(files: Sequence[Path], report: Report) -> None:
