@@ -162,13 +162,16 @@ def _move(name: str, file: Path, work: Path, output: Path) -> None:
     """Unpack beside the folder to be, check, and move into place in one step."""
     try:
         with unpacked(file, work) as folder:
-            found = verify(name, folder)
-            if found.problems or not found.complete:
-                raise UserError(f"what came is not the dataset: {'; '.join(found.problems[:3]) or found.sample}",
+            inside = sorted(place for place in folder.iterdir() if place.is_dir())  # a readme may lie beside it
+            found = [verify(name, place) for place in (folder, *inside)]
+            whole = next((report for report in found if report.complete), None)
+            if whole is None:
+                why = min((report.problems for report in found), key=len)
+                raise UserError(f"what came is not the dataset: {'; '.join(why[:3]) or found[0].sample}",
                                 where=file, fix=f"look into the file; expected is {get_dataset(name).hint}")
             if output.is_dir():
                 output.rmdir()  # empty, or somebody else was faster
-            folder.replace(output)
+            whole.root.replace(output)
     except UserError:
         if not _kept(name).get("sha256") and not download_of(get_dataset(name)).sha256:
             file.unlink(missing_ok=True)  # nothing says that it is the right one: the next call asks again

@@ -254,6 +254,12 @@ def test_what_is_not_the_dataset_is_not_put_in_place(tiny: Callable[..., Dataset
         assert nothing_stays()
 
 
+def test_a_readme_may_lie_beside_the_dataset(tiny: Callable[..., Dataset], server: Server) -> None:
+    server.pages["/tiny.zip"] = Page(archive({**pictures(), "readme.txt": b"read me"}))
+    go()
+    assert is_whole() and not any("readme" in name for name in files())
+
+
 def test_terms_are_shown_and_accepted_once(tiny: Callable[..., Dataset], server: Server) -> None:
     shown: list[str] = []
 
