@@ -110,7 +110,7 @@ def measure_translator(run: TranslationRun, root: Path = Path(), into: Path | No
             if segmenter is not None:
                 scores |= score_labels(fakes, domains, of_labels, segmenter)
             if file == "last":
-                write_pictures(pictures, domains, fakes)
+                write_pictures(picture_files(pictures, domains), fakes)
         measured = {**common, "checkpoint": checkpoint, "tabled": file == "last" and tabled}
         records += [_record(name, score, before.get(name), collapsed, measured) for name, score in scores.items()]
     if not tabled:
