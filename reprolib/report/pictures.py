@@ -15,7 +15,7 @@ def write(dataset: str, systems: list[str], output: Path, data_root: Path | None
 
     Args:
         systems: NAME or NAME=WEIGHTS each; a name without weights must be a prior.
-        output: where the executed notebook goes, with the figure as PNG beside it.
+        output: where the executed notebook goes, with the figure as JPEG beside it.
 
     Raises:
         UserError: unknown names, missing data, or a cell that fails.
@@ -27,5 +27,5 @@ def write(dataset: str, systems: list[str], output: Path, data_root: Path | None
     execute(root / "notebooks" / "real_pictures.ipynb", output, {
         "dataset": dataset, "folder": str(place.resolve()), "count": count,
         "systems": [[name, weights and str(Path(weights).resolve())] for name, weights in pairs],
-        "figure": str(output.with_suffix(".png").resolve())})
+        "figure": str(output.with_suffix(".jpg").resolve())})
     return output

@@ -10,19 +10,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reprolib import papers
+from reprolib import models, papers
 from reprolib.data.content import spread
 from reprolib.data.images import read_rgb
-from reprolib.data.paired import open_split
+from reprolib.data.paired import PairedFolder, open_split
 from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import open_domains
 from reprolib.errors import UserError
-from reprolib.report.figures import GridRow
+from reprolib.report.comparison import Panel
 from reprolib.report.slider import slider
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import Places
 from reprolib.runs.profile import TaskRun, read_profile
 from reprolib.runs.rows import rows_of
+
+PICTURES = 4
+"""Test pictures that figures show, evenly spread over the split: a figure of fewer shows the first of them, so that the
+same pictures stand in every figure."""
 
 SCORES = 2
 """How many scores of a picture stand under it: a table's first metrics, which its paper prints."""
@@ -103,9 +107,10 @@ class TestPicture:
 
 
 def test_pictures(dataset: str, count: int, folder: Path | None = None) -> list[TestPicture]:
-    """Some pictures of a dataset's test split, evenly spread over it; all if there are no more.
+    """The first pictures of those that figures show of a dataset's test split (`PICTURES`); all if there are no more.
 
     Args:
+        count: beyond `PICTURES` they are spread anew.
         folder: of the dataset, instead of where it is registered.
 
     Raises:
@@ -113,13 +118,22 @@ def test_pictures(dataset: str, count: int, folder: Path | None = None) -> list[
     """
     if get_dataset(dataset).task == "dehazing":
         pairs = open_split(dataset, "test", root=folder)
-        return [TestPicture(p.name, p.hazy, p.clear, "") for p in (pairs[i] for i in spread(range(len(pairs)), count))]
+        return [_pair(pairs, i) for i in _chosen(len(pairs), count)]
     domains = open_domains(dataset, "test", root=folder)
     return [TestPicture(domains.a.names[i], domains.a[i], domains.b[i % len(domains.b)],
-                        domains.b.names[i % len(domains.b)]) for i in spread(range(len(domains.a)), count)]
+                        domains.b.names[i % len(domains.b)]) for i in _chosen(len(domains.a), count)]
 
 
 test_pictures.__test__ = False  # type: ignore[attr-defined]
+
+
+def _chosen(n: int, count: int) -> list[int]:
+    return spread(range(n), max(count, PICTURES))[:count]
+
+
+def _pair(pairs: PairedFolder, index: int) -> TestPicture:
+    pair = pairs[index]
+    return TestPicture(pair.name, pair.hazy, pair.clear, "")
 
 
 def training_log(run: TaskRun, root: Path = Path()) -> pd.DataFrame:
@@ -146,47 +160,72 @@ def made(run: TaskRun, name: str, root: Path = Path()) -> NDArray[np.uint8]:
     return read_rgb(path)
 
 
-def grid(profile: str, table: str, column: str, count: int, root: Path = Path()) -> list[GridRow]:
-    """Test pictures of a column through every system of a table, as `figures.comparison_grid` draws them.
+def failures(run: TaskRun, count: int, root: Path = Path()) -> list[TestPicture]:
+    """Test pictures of which a dehazer makes least, by its gain in PSNR over the hazy ones; the worst first.
+
+    Raises:
+        UserError: as `test_pictures`, or it was not measured here.
+    """
+    frame = _images(run, root)
+    worst = frame.assign(gain=frame["psnr"] - frame["hazy_psnr"]).sort_values("gain", kind="stable")["image"][:count]
+    pairs = open_split(run.measured_on, "test")
+    index = {name: i for i, name in enumerate(pairs.names)}
+    return [_pair(pairs, index[name]) for name in worst]
+
+
+def grid(profile: str, table: str, column: str, count: int, worst: bool = False,
+         root: Path = Path()) -> list[list[Panel]]:
+    """Test pictures of a column through every system of a table, as `reprolib.report.comparison` draws them.
+
+    Args:
+        worst: those on which the last row's system, a dehazer, fails, instead of those that all figures show.
 
     Raises:
         UserError: as `runs_of`, `test_pictures` and `made`.
     """
     runs = runs_of(profile, table, column, root)
-    dataset = next(iter(runs.values())).measured_on
-    paired = get_dataset(dataset).task == "dehazing"
+    last = list(runs.values())[-1]
+    paired = get_dataset(last.measured_on).task == "dehazing"
     scores = {label: _scores(run, table, root) for label, run in runs.items()} if paired else {}
     first = next(iter(scores.values()), {})
-    rows: list[GridRow] = []
-    for picture in test_pictures(dataset, count):
-        cells = [("hazy" if paired else "input", picture.source, first.get(f"hazy {picture.name}", picture.name))]
-        cells += [(label, made(run, picture.name, root), scores.get(label, {}).get(picture.name, ""))
-                  for label, run in runs.items()]
-        cells.append(("clear" if paired else "a real target picture", picture.target, picture.note))
-        rows.append((picture.name, cells))
+    rows = []
+    for picture in failures(last, count, root) if worst else test_pictures(last.measured_on, count):
+        row = [Panel("hazy" if paired else "input", picture.source, first.get(f"hazy {picture.name}", picture.name))]
+        row += [Panel(label, made(run, picture.name, root), scores.get(label, {}).get(picture.name, ""))
+                for label, run in runs.items()]
+        row.append(Panel("clear" if paired else "a real target picture", picture.target, picture.note, aligned=paired))
+        rows.append(row)
     return rows
+
+
+def _images(run: TaskRun, root: Path) -> pd.DataFrame:
+    """Scores of a run picture by picture."""
+    path = Places(run, root).images
+    if not path.is_file():
+        raise UserError(f"no scores of '{run.id}' yet", where=path, fix=f"run `reprolib measure {run.id}`")
+    return pd.read_csv(path, dtype={"image": str})
 
 
 def _scores(run: TaskRun, table: str, root: Path) -> dict[str, str]:
     """What stands under each picture of a run, and under its hazy one ('hazy NAME')."""
-    path = Places(run, root).images
-    if not path.is_file():
-        raise UserError(f"no scores of '{run.id}' yet", where=path, fix=f"run `reprolib measure {run.id}`")
-    frame = pd.read_csv(path, dtype={"image": str})
+    frame = _images(run, root)
     chosen = [m for m in papers.table(table)[1].metrics if m in frame.columns][:SCORES]
     return {f"{prefix}{line['image']}": " / ".join(
         f"{text(m, line[before + m])} {quantity(m).unit}".strip() for m in chosen)
         for _, line in frame.iterrows() for prefix, before in (("", ""), ("hazy ", "hazy_"))}
 
 
-def comparison(run: TaskRun, label: str = "ours", root: Path = Path()) -> str:
+def comparison(run: TaskRun, label: str = "", root: Path = Path()) -> str:
     """The slider of a run's first test picture: what it was, what the run made of it, and the truth if there is one.
+
+    Args:
+        label: whose picture it is; by default the system's, as its paper prints it.
 
     Raises:
         UserError: as `test_pictures` and `made`.
     """
     picture, = test_pictures(run.measured_on, 1)
-    ours = {f"{label} ({run.id})": made(run, picture.name, root)}
+    ours = {label or models.get(run.system).label: made(run, picture.name, root)}
     if get_dataset(run.measured_on).task == "dehazing":
         return slider({"hazy": picture.source, **ours, "clear": picture.target})
     return slider({"input": picture.source, **ours}, width=384)

@@ -7,12 +7,16 @@ JupyterLab drops scripts from notebooks it does not trust, so the handle is the 
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping
 from html import escape
 
 import numpy as np
 from PIL import Image
+
+from reprolib.report.figures import small_jpeg
+
+LIMIT = 150_000
+"""Bytes of a picture."""
 
 
 def slider(pictures: Mapping[str, np.ndarray], width: int = 640) -> str:
@@ -25,13 +29,14 @@ def slider(pictures: Mapping[str, np.ndarray], width: int = 640) -> str:
     items = list(pictures.items())
     height = round(width * items[0][1].shape[0] / items[0][1].shape[1])
     box = f"position:relative;width:{width}px;height:{height}px;overflow:hidden;line-height:0"
-    layers = [f'<img src="{_inline(items[-1][1])}" width="{width}" height="{height}" alt="{escape(items[-1][0])}">']
+    last, below = items[-1]
+    layers = [f'<img src="{_inline(below, width)}" width="{width}" height="{height}" alt="{escape(last)}">']
     for depth, (label, picture) in enumerate(reversed(items[:-1]), start=1):
         start = round(width * (len(items) - depth - 0.0) / len(items))
         layers.append(
             f'<div style="position:absolute;top:0;left:0;width:{start}px;max-width:{width}px;height:{height}px;'
             f'overflow:hidden;resize:horizontal;border-right:3px solid white">'
-            f'<img src="{_inline(picture)}" width="{width}" height="{height}" alt="{escape(label)}" '
+            f'<img src="{_inline(picture, width)}" width="{width}" height="{height}" alt="{escape(label)}" '
             f'style="max-width:none"></div>'
         )
     names = " &nbsp;|&nbsp; ".join(escape(label) for label, _ in items)
@@ -39,7 +44,10 @@ def slider(pictures: Mapping[str, np.ndarray], width: int = 640) -> str:
             f"<p>{names} &mdash; drag the lower right corner of each part to compare</p>")
 
 
-def _inline(picture_HW3: np.ndarray) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(picture_HW3).save(stream, format="JPEG", quality=90)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+def _inline(picture_HW3: np.ndarray, width: int) -> str:
+    """A JPEG no larger than it is shown on a screen of two pixels a point."""
+    picture = Image.fromarray(picture_HW3)
+    if picture.width > 2 * width:
+        picture = picture.resize((2 * width, round(picture.height * 2 * width / picture.width)),
+                                 Image.Resampling.LANCZOS)
+    return "data:image/jpeg;base64," + base64.b64encode(small_jpeg(picture, LIMIT)).decode()

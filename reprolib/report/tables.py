@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -13,58 +14,80 @@ from reprolib.files import write_text
 from reprolib.papers import Table
 from reprolib.report.markdown import to_markdown
 from reprolib.results.ledger import COUNTED, Entry, own
+from reprolib.results.ledger import PUBLISHED as PUBLISHED_WEIGHTS
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
 from reprolib.runs.rows import rows_of
 
-Head = tuple[str, str]
-"""Column of the paper; what is printed or measured in it."""
+Head = tuple[str, str, str]
+"""Column of the paper, metric, and whose number it is."""
+
+PAPER, AUTHORS, HERE = "paper", "authors", "here"
+"""Whose numbers stand in a cell, in this order; the second are of the authors' own weights, measured here."""
 
 
 def frame(entries: Iterable[Entry], name: str) -> pd.DataFrame:
-    """One table: a row a system, and under each printed column the paper's numbers and ours, in two levels of heads.
+    """One table: a row a system, and under each printed column its metrics, and under these whose numbers there are.
 
     Where an embedded dataset stands in for a benchmark, or another metric for the printed one, the head says so.
     Spread is the standard deviation over seeds. The first row is the unprocessed input under the same measures.
     """
     paper, table = papers.table(name)
-    chosen = [e for e in own(entries) if e["table"] == name]
-    first: Head = ("", "system")
+    chosen = [e for e in entries if e["table"] == name]
+    first: Head = ("", "system", "")
     rows: dict[str, dict[Head, str]] = {}
     untouched: dict[Head, str] = {first: "input, unprocessed"}
     shown: list[Head] = [first]
     for column in (*table.columns, ""):
         of_column = [e for e in chosen if e["dataset"] == column]
         label = paper.columns[column].label if column else ""
-        stand_ins = sorted({e["stand_in"] for e in of_column if e["stand_in"]})
+        stand_ins = sorted({e["stand_in"] for e in own(of_column) if e["stand_in"]})
         group = f"{label} (here {', '.join(stand_ins)})" if stand_ins else label
         for metric in (*table.metrics, *table.counts, *table.costs):
-            found = [e for e in of_column if e["metric"] == metric]
+            both = [e for e in of_column if e["metric"] == metric]
+            found = own(both)
             if not found:
                 continue
-            theirs = (group, f"{_label([metric], found)} paper")
-            ours = (group, f"{_label(_measured(found), found)} here")
-            shown += ([theirs] if any(e["printed"] for e in found) else []) + [ours]
-            for e in found:
+            theirs, authors, ours = heads = [(group, _head(metric, found), whose) for whose in (PAPER, AUTHORS, HERE)]
+            for e in both:
                 row = rows.setdefault(e["row"], {first: e["label"]})
-                row[theirs], row[ours] = e["printed"], our_side(e)
+                row[theirs] = e["printed"]
+                row[authors if e["evidence"] == PUBLISHED_WEIGHTS else ours] = our_side(e)
+            for e in found:
                 if e["input_value"] is not None:
                     untouched[ours] = text(e["measured"], e["input_value"])
+            shown += [head for head in heads if head == ours or any(row.get(head) for row in rows.values())]
     ordered = [rows[row] for row in rows_of(name) if row in rows]
     body = ([untouched] if len(untouched) > 1 else []) + ordered
     return pd.DataFrame([[row.get(head, "") for head in shown] for row in body],
                         columns=pd.MultiIndex.from_tuples(shown))
 
 
-def _measured(found: list[Entry]) -> list[str]:
-    """What fills a column, the printed metric where nothing does."""
-    return sorted({e["measured"] for e in found if e["value"] is not None}) or [found[0]["metric"]]
-
-
-def _label(names: list[str], found: list[Entry]) -> str:
+def _head(metric: str, found: list[Entry]) -> str:
+    """The printed metric with its unit, and what stands in for it here."""
     unit = found[0]["unit"]
-    label = " or ".join(quantity(name).label for name in names)
-    return f"{label} [{unit}]" if unit else label
+    label = f"{quantity(metric).label} [{unit}]" if unit else quantity(metric).label
+    others = sorted({e["measured"] for e in found if e["value"] is not None} - {metric})
+    return f"{label} (here {' or '.join(quantity(name).label for name in others)})" if others else label
+
+
+def cells(entries: Iterable[Entry], name: str) -> pd.DataFrame:
+    """A table as the paper has it: one cell a system, column and metric, in lines of whose number it is.
+
+    The same numbers as `frame`, in two levels of heads: column over metric.
+    """
+    drawn = frame(entries, name)
+    heads = list(dict.fromkeys((str(head[0]), str(head[1])) for head in drawn.columns))
+    body = [["\n".join(" ".join(filter(None, (whose, row[group, metric, whose])))
+                       for whose in ("", PAPER, AUTHORS, HERE) if row.get((group, metric, whose)))
+             for group, metric in heads] for row in drawn.to_dict("records")]
+    return pd.DataFrame(body, columns=pd.MultiIndex.from_tuples(heads))
+
+
+def html(entries: Iterable[Entry], name: str) -> str:
+    """`cells` for a notebook."""
+    drawn = cells(entries, name).map(lambda cell: escape(cell).replace("\n", "<br>"))
+    return str(drawn.to_html(index=False, escape=False))
 
 
 def our_side(entry: Entry) -> str:
@@ -117,7 +140,7 @@ def _is_of(record: Record, table: str) -> bool:
 
 def page(entries: list[Entry], table: Table, profile: str) -> str:
     """A table as Markdown, which has one row of heads: the second level is the first row."""
-    drawn = frame(entries, table.name)
+    drawn = cells(entries, table.name).map(lambda cell: cell.replace("\n", "<br>"))
     groups, heads = (list(drawn.columns.get_level_values(level)) for level in (0, 1))
     top = [group if i == 0 or group != groups[i - 1] else "" for i, group in enumerate(groups)]
     body = pd.DataFrame([[f"**{head}**" for head in heads], *drawn.values.tolist()])

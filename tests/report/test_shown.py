@@ -74,12 +74,27 @@ def test_a_grid_of_registered_pictures_with_their_scores(root: Path) -> None:
             f"{name},aecr,20.126,0.5,10.0,0.25\n" for name in names))
     rows = shown.grid("tiny", "table1", "dense-haze", 3)
     assert len(rows) == 3
-    for name, cells in rows:
-        assert [label for label, _, _ in cells] == ["hazy", "DCP", "AOD-Net", "clear"]
-        assert cells[0][2] == "10.00 dB / 0.2500" and cells[1][2] == "20.13 dB / 0.5000"
-        assert cells[1][1][0, 0, 0] == 200 and cells[0][1][0, 0, 0] == int(name.split("_")[0])
+    names = [picture.name for picture in shown.test_pictures("dense-haze", 3)]
+    for name, row in zip(names, rows, strict=True):
+        assert [panel.label for panel in row] == ["hazy", "DCP", "AOD-Net", "clear"] and all(p.aligned for p in row)
+        assert row[0].text == "10.00 dB / 0.2500" and row[1].text == "20.13 dB / 0.5000"
+        assert row[1].picture[0, 0, 0] == 200 and row[0].picture[0, 0, 0] == int(name.split("_")[0])
     assert shown.table_comparison("tiny", "table1").count("<img") == 3
     assert shown.table_comparison("tiny", "cut") == ""
+
+
+def test_figures_of_fewer_pictures_show_the_first_of_the_others(root: Path) -> None:
+    four, two, one = ([p.name for p in shown.test_pictures("dense-haze", count)] for count in (4, 2, 1))
+    assert two == four[:2] and one == four[:1] and len(shown.test_pictures("dense-haze", 99)) == 5
+
+
+def test_failures_are_the_smallest_gains_the_worst_first(root: Path) -> None:
+    run = shown.run_of("tiny", "table1/aodnet", "dense-haze")
+    names = [p.name for p in shown.test_pictures("dense-haze", 99)]
+    Places(run).images.parent.mkdir(parents=True, exist_ok=True)
+    Places(run).images.write_text("image,protocol,psnr,ssim,hazy_psnr,hazy_ssim\n" + "".join(
+        f"{name},aecr,{psnr},0.5,10.0,0.25\n" for name, psnr in zip(names, (30, 12, 20, 8, 25), strict=True)))
+    assert [picture.name for picture in shown.failures(run, 2)] == [names[3], names[1]]
 
 
 def test_what_is_missing_is_said_in_a_line(root: Path) -> None:

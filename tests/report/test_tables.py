@@ -38,28 +38,49 @@ def entries(root: Path) -> list[Entry]:
     return build("mini", root, None)
 
 
-def heads(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    return [(str(a), str(b)) for a, b in frame.columns]
+GROUP = "SOTS (here haze-homogeneous)"
 
 
-def test_two_levels_of_heads_name_column_metric_and_stand_in(tmp_path: Path) -> None:
+def test_heads_name_column_metric_and_whose_number(tmp_path: Path) -> None:
     put(tmp_path, BASE, replace(BASE, metric="ciede2000", unit="", value=7.126, input_value=None))
+    put(tmp_path, replace(BASE, profile=PUBLISHED, rows=(), dataset="sots-indoor", checkpoint="published", n=500,
+                          value=20.654))
     frame = tables.frame(entries(tmp_path), "table1")
-    group = "SOTS (here haze-homogeneous)"
-    assert heads(frame)[:6] == [("", "system"), (group, "PSNR [dB] paper"), (group, "PSNR [dB] here"),
-                                (group, "SSIM paper"), (group, "SSIM here"), (group, heads(frame)[5][1])]
-    assert "CIEDE2000" in heads(frame)[5][1] and heads(frame)[6][0] == "Dense-Haze"
-    row = frame[frame["", "system"] == "AOD-Net"].iloc[0]
-    assert (row[group, "PSNR [dB] paper"], row[group, "PSNR [dB] here"]) == ("19.82", "20.00")
-    assert row[heads(frame)[5]] == "7.13"
+    heads = [tuple(map(str, head)) for head in frame.columns]
+    assert heads[:6] == [("", "system", ""), *((GROUP, "PSNR [dB]", whose) for whose in ("paper", "authors", "here")),
+                         (GROUP, "SSIM", "paper"), (GROUP, "SSIM", "here")]
+    assert "CIEDE2000" in heads[6][1] and heads[7][0] == "Dense-Haze"
+    row = frame[frame["", "system", ""] == "AOD-Net"].iloc[0]
+    assert [row[GROUP, "PSNR [dB]", whose] for whose in ("paper", "authors", "here")][::2] == ["19.82", "20.00"]
+    assert row[GROUP, "PSNR [dB]", "authors"].startswith("20.65") and row[heads[6]] == "7.13"
     first = frame.iloc[0]
-    assert first["", "system"] == "input, unprocessed" and first[group, "PSNR [dB] here"] == "12.50"
+    assert first["", "system", ""] == "input, unprocessed" and first[GROUP, "PSNR [dB]", "here"] == "12.50"
+
+
+def test_a_cell_holds_whose_numbers_under_each_other(tmp_path: Path) -> None:
+    put(tmp_path, BASE)
+    found = entries(tmp_path)
+    drawn = tables.cells(found, "table1")
+    assert drawn.columns.nlevels == 2 and list(drawn.columns)[:3] == [
+        ("", "system"), (GROUP, "PSNR [dB]"), (GROUP, "SSIM")], "as printed: a dataset over PSNR and SSIM"
+    row = drawn[drawn["", "system"] == "AOD-Net"].iloc[0]
+    assert row[GROUP, "PSNR [dB]"] == "paper 19.82\nhere 20.00"
+    assert "paper 19.82<br>here 20.00" in tables.html(found, "table1")
+    line = next(text for text in tables.page(found, papers.table("table1")[1], "mini").splitlines() if "AOD" in text)
+    assert "paper 19.82<br>here 20.00" in line and "\n" not in line
+
+
+def test_what_stands_in_for_a_metric_is_in_its_head(tmp_path: Path) -> None:
+    put(tmp_path, replace(BASE, system="cut", experiment="c", rows=("cut/cut",), dataset="photos-hazy2clear",
+                          metric="fd_vgg16", unit="", value=3.0, protocol="vgg16"))
+    (head,) = [metric for _, metric in tables.cells(entries(tmp_path), "cut").columns if "VGG16" in metric]
+    assert head.startswith("FID (here ")
 
 
 def test_every_table_has_its_rows_in_the_papers_order(tmp_path: Path) -> None:
     found = entries(tmp_path)
     for _, table in papers.tables():
-        shown = list(tables.frame(found, table.name)["", "system"])
+        shown = list(tables.frame(found, table.name)["", "system", ""])
         printed = [row.label for row in table.rows.values() if any(e["row"] == row.id for e in found)]
         assert shown[:len(printed)] == printed
 
