@@ -86,18 +86,24 @@ def cells(entries: Iterable[Entry], name: str) -> pd.DataFrame:
 
 def html(entries: Iterable[Entry], name: str) -> str:
     """`cells` for a notebook."""
-    drawn = cells(entries, name).map(lambda cell: escape(cell).replace("\n", "<br>"))
-    return str(drawn.to_html(index=False, escape=False))
+    return str(cells(entries, name).map(_in_html).to_html(index=False, escape=False))
+
+
+def _in_html(cell: str) -> str:
+    """Lines break before what stands in brackets, and nowhere else."""
+    head, *rest = escape(cell).replace(" ", "&nbsp;").replace("\n", "<br>").split("&nbsp;(")
+    return " (".join([head, *rest])
 
 
 def our_side(entry: Entry) -> str:
-    """Our side of a cell: value and spread, or the status in words."""
+    """Our side of a cell: value and spread, or the status in words, unless the paper's number beside it says it."""
     if entry["value"] is None:
         return "" if entry["status"] == "not printed" else entry["status"]
     shown = text(entry["measured"], entry["value"])
     if entry["spread"] is not None:
         shown += f" ± {text(entry['measured'], entry['spread'])}"
-    said = [entry["status"] if entry["status"] != "measured" else "", entry.get("sample", "")]
+    beside = entry["gap"] is not None and entry["evidence"] != COUNTED
+    said = [entry["status"] if entry["status"] != "measured" and not beside else "", entry.get("sample", "")]
     return f"{shown} ({'; '.join(filter(None, said))})" if any(said) else shown
 
 

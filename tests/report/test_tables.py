@@ -65,7 +65,7 @@ def test_a_cell_holds_whose_numbers_under_each_other(tmp_path: Path) -> None:
         ("", "system"), (GROUP, "PSNR [dB]"), (GROUP, "SSIM")], "as printed: a dataset over PSNR and SSIM"
     row = drawn[drawn["", "system"] == "AOD-Net"].iloc[0]
     assert row[GROUP, "PSNR [dB]"] == "paper 19.82\nhere 20.00"
-    assert "paper 19.82<br>here 20.00" in tables.html(found, "table1")
+    assert "paper&nbsp;19.82<br>here&nbsp;20.00" in tables.html(found, "table1")
     line = next(text for text in tables.page(found, papers.table("table1")[1], "mini").splitlines() if "AOD" in text)
     assert "paper 19.82<br>here 20.00" in line and "\n" not in line
 
@@ -86,11 +86,14 @@ def test_every_table_has_its_rows_in_the_papers_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("change", "shown"), [
-    ({}, "20.00"), ({"spread": 0.126}, "20.00 ± 0.13"), ({"status": "off by -1"}, "20.00 (off by -1)"),
+    ({}, "20.00"), ({"spread": 0.126}, "20.00 ± 0.13"),
+    ({"status": "off by -1", "gap": -1.0, "evidence": "trained here"}, "20.00"),
+    ({"status": "not matched", "gap": -1.0, "evidence": "counted"}, "20.00 (not matched)"),
+    ({"status": "stale"}, "20.00 (stale)"),
     ({"value": None, "status": "collapsed"}, "collapsed"), ({"value": None, "status": "not printed"}, ""),
     ({"measured": "params", "value": 1761, "status": "matched"}, "1,761 (matched)")])
 def test_our_side_of_a_cell(change: dict[str, object], shown: str) -> None:
-    entry = {"value": 20.0, "spread": None, "status": "measured", "measured": "psnr"}
+    entry = {"value": 20.0, "spread": None, "status": "measured", "measured": "psnr", "gap": None, "evidence": None}
     assert tables.our_side({**entry, **change}) == shown
 
 
