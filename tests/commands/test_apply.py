@@ -35,14 +35,14 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return caught.value.code, out, err
 
 
-def test_equal_stems_make_two_files(tmp_path: Path) -> None:
+def test_kind_4_equal_stems_make_two_files(tmp_path: Path) -> None:
     Image.fromarray(photo()).save(tmp_path / "1.jpg")
     write_png(tmp_path / "1.png", photo())
     assert dehaze(tmp_path, tmp_path / "out").written == 2
     assert sorted(os.listdir(tmp_path / "out")) == ["1.jpg.png", "1.png"]
 
 
-def test_a_bad_picture_does_not_stop_the_others(
+def test_kind_10_a_bad_picture_does_not_stop_the_others(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "in"
     for name in "1245":
@@ -71,7 +71,7 @@ def test_one_bad_picture_by_itself_is_a_mistake(tmp_path: Path) -> None:
         dehaze(tmp_path / "a.jpg", tmp_path / "b.png", form="kep")
 
 
-def test_subfolders_keep_their_layout_and_outputs_are_no_inputs(tmp_path: Path) -> None:
+def test_kind_10_subfolders_keep_their_layout_and_outputs_are_no_inputs(tmp_path: Path) -> None:
     for name in ("1.png", "a/1.png", "a/b/1.png", ".hidden/1.png"):
         write_png(tmp_path / name, photo())
     assert dehaze(tmp_path, tmp_path / "out").written == 1
@@ -83,7 +83,7 @@ def test_subfolders_keep_their_layout_and_outputs_are_no_inputs(tmp_path: Path) 
     assert outcome.notes == ["3 of an earlier run replaced"]
 
 
-def test_formats(tmp_path: Path) -> None:
+def test_kind_15_formats(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
     for name in ("a.jpg", "b.tif", "c.gif", "d.webp"):
@@ -99,7 +99,22 @@ def test_formats(tmp_path: Path) -> None:
         assert image.format == "JPEG"
 
 
-def test_a_photo_of_a_phone_stands_upright(tmp_path: Path) -> None:
+def test_kind_6_what_pillow_opens_is_read_and_what_is_skipped_is_said(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    picture = Image.fromarray(photo())
+    written = {"jfif": "JPEG", "JPE": "JPEG", "ppm": None, "gif": None, "avif": None, "jp2": None, "tga": None}
+    for ending, form in written.items():
+        picture.save(source / f"{ending}.{ending}", format=form)
+    for name in ("notes.txt", "table.csv"):
+        (source / name).touch()
+    outcome = dehaze(source, tmp_path / "out")
+    assert outcome.written == len(written) and outcome.failures == []
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(written)
+    assert outcome.notes == ["left out: 2 that are no pictures (notes.txt, table.csv)"]
+
+
+def test_kind_2_a_photo_of_a_phone_stands_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(photo(80, 120)).save(tmp_path / "a.jpg", exif=exif)
@@ -108,7 +123,7 @@ def test_a_photo_of_a_phone_stands_upright(tmp_path: Path) -> None:
         assert image.size == (80, 120) and not image.getexif()
 
 
-def test_transparency_is_kept_on_request(tmp_path: Path) -> None:
+def test_kind_15_transparency_is_kept_on_request(tmp_path: Path) -> None:
     picture = photo(channels=4)
     write_png(tmp_path / "in" / "a.png", picture)
     dehaze(tmp_path / "in", tmp_path / "with", alpha=True)
@@ -137,7 +152,7 @@ def test_kind_15_tiles_are_refused_where_they_would_show_and_what_is_done_with_a
     assert "a.png is large: tiled, with fdu's means over all pixels from parts of the picture; --tile 0" in note
 
 
-def test_a_network_that_answers_no_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_3_a_network_that_answers_no_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_png(tmp_path / "in" / "a.png", photo())
     monkeypatch.setattr("reprolib.evaluation.apply.RUN", {"dehazing": lambda _, x, *__: np.full(x.shape, np.nan)})
     outcome = dehaze(tmp_path / "in", tmp_path / "out")

@@ -66,7 +66,7 @@ def test_kind_4_evaluated_pictures_never_replace_one_another_or_an_input(reproli
     assert (pairs / "hazy" / "1401_1.png").read_bytes() == before
 
 
-def test_evaluate_is_readable_at_80_columns(reprolib: Reprolib, pairs: Path) -> None:
+def test_kind_7_evaluate_is_readable_at_80_columns(reprolib: Reprolib, pairs: Path) -> None:
     """One score a line, with that of the unprocessed pictures beside it; and one picture is '1 picture'."""
     arguments = ("evaluate", "dcp", "--dataset", "sots-indoor", "--root", pairs, "--limit", 1)
     result, lines = json.loads(reprolib(*arguments, "--json").out), reprolib(*arguments).out.splitlines()
@@ -75,7 +75,7 @@ def test_evaluate_is_readable_at_80_columns(reprolib: Reprolib, pairs: Path) -> 
     assert f"{result['psnr']:.2f} dB" in psnr and f"{result['hazy_psnr']:.2f}" in psnr
 
 
-def test_what_is_not_finite_is_null_with_a_reason(reprolib: Reprolib, pairs: Path, tmp_path: Path) -> None:
+def test_kind_5_what_is_not_finite_is_null_with_a_reason(reprolib: Reprolib, pairs: Path, tmp_path: Path) -> None:
     """A picture that is its own truth has an infinite PSNR."""
     answer = reprolib("score", pairs / "clear", pairs / "clear", "--json")
     row = strictly(answer.out)["protocols"][0]  # type: ignore[index, call-overload]

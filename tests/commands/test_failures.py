@@ -46,7 +46,7 @@ def test_nowhere_to_write_the_traceback_is_still_one_line(reprolib: Reprolib, tm
     RuntimeError("MemoryError: "),  # of a concurrent run
     OSError(errno.ENOMEM, "Cannot allocate memory"),
 ])
-def test_memory_that_ran_out_says_what_to_do(reprolib: Reprolib, monkeypatch: pytest.MonkeyPatch,
+def test_kind_12_memory_that_ran_out_says_what_to_do(reprolib: Reprolib, monkeypatch: pytest.MonkeyPatch,
                                              error: Exception) -> None:
     answer = fail(reprolib, monkeypatch, error)
     assert answer.code == 2 and "out of memory: lower --batch" in answer.line

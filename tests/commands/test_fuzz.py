@@ -76,7 +76,7 @@ def place(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(("words", "command"), COMMANDS, ids=[" ".join(words) for words, _ in COMMANDS])
-def test_odd_values_are_one_line(place: Path, words: tuple[str, ...], command: Any,
+def test_kind_12_odd_values_are_one_line(place: Path, words: tuple[str, ...], command: Any,
                                  capsys: pytest.CaptureFixture[str]) -> None:
     parameters = [p for p in command.params if takes_value(p) and p.name != "help"]
     for odd in parameters:

@@ -43,7 +43,7 @@ def test_layouts_are_samples_without_fault(places: dict[str, Path]) -> None:
         assert not report.problems and "a sample: " in str(report), str(report)
 
 
-def test_pairs_of_two_equal_pictures(places: dict[str, Path]) -> None:
+def test_kind_5_pairs_of_two_equal_pictures(places: dict[str, Path]) -> None:
     shutil.copy(places["nh-haze"] / "51_hazy.png", places["nh-haze"] / "51_GT.png")
     assert sole_problem("nh-haze") == "1 pair of two equal pictures, no haze between them: 51_hazy.png and 51_GT.png"
     root = places["sots-indoor"]
@@ -52,7 +52,7 @@ def test_pairs_of_two_equal_pictures(places: dict[str, Path]) -> None:
     assert sole_problem("sots-indoor").endswith(": 1400_1.png and 1400.png"), "under its border"
 
 
-def test_hazy_and_clear_swapped(places: dict[str, Path]) -> None:
+def test_kind_5_hazy_and_clear_swapped(places: dict[str, Path]) -> None:
     root = places["dense-haze"]
     for hazy in (root / "hazy").iterdir():
         clear = root / "GT" / hazy.name.replace("hazy", "GT")
@@ -121,14 +121,14 @@ def grey_numbers(photo: np.ndarray, painted: np.ndarray) -> tuple[np.ndarray, np
     return photo, np.repeat(labels.decode(painted)[0][..., None], 3, axis=2)
 
 
-def test_swapped_halves(places: dict[str, Path]) -> None:
+def test_kind_5_swapped_halves(places: dict[str, Path]) -> None:
     repaint(places["cityscapes"], lambda photo, painted: (painted, photo))
     assert verify("cityscapes").problems
     assert all("have no colour of Cityscapes' palette" in p and "the two halves look swapped" in p
                for p in verify("cityscapes").problems)
 
 
-def test_greyscale_numbers_of_classes_are_no_label_maps(places: dict[str, Path]) -> None:
+def test_kind_5_greyscale_numbers_of_classes_are_no_label_maps(places: dict[str, Path]) -> None:
     repaint(places["cityscapes"], grey_numbers)
     assert all("have no colour of Cityscapes' palette" in p and "painted maps in the right half" in p
                for p in verify("cityscapes").problems) and verify("cityscapes").problems

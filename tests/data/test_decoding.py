@@ -100,7 +100,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], None], np.ndarray]] = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_exact_pixels_of_every_layout(layout: str, tmp_path: Path) -> None:
+def test_kind_1_exact_pixels_of_every_layout(layout: str, tmp_path: Path) -> None:
     suffix, write, expected = LAYOUTS[layout]
     path = tmp_path / f"a.{suffix}"
     write(path)
@@ -157,7 +157,7 @@ def test_colours_multiplied_by_alpha_are_divided_by_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["8-bit PNG", "16-bit PNG", "16-bit grey PNG", "8-bit TIFF", "16-bit TIFF", "WebP"])
-def test_pictures_stand_upright(tmp_path: Path, orientation: int, kind: str) -> None:
+def test_kind_2_pictures_stand_upright(tmp_path: Path, orientation: int, kind: str) -> None:
     """The first stored pixel is where the EXIF specification says: top left, top right, bottom right, ..."""
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -192,7 +192,7 @@ def test_nonsense_as_orientation_is_upright(tmp_path: Path) -> None:
     assert np.array_equal(read_rgb(tmp_path / "a.png"), RGB8) and read_size(tmp_path / "a.png") == (30, 20)
 
 
-def test_the_first_of_several_pictures_is_read_and_that_is_said(tmp_path: Path) -> None:
+def test_kind_1_the_first_of_several_pictures_is_read_and_that_is_said(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "deep.tif", np.stack((RGB16, RGB16 // 2)), photometric="rgb")
     pages = [Image.fromarray(a) for a in (RGB8, RGB8 // 2, RGB8 // 3)]
     pages[0].save(tmp_path / "flat.tif", save_all=True, append_images=pages[1:])
@@ -203,7 +203,7 @@ def test_the_first_of_several_pictures_is_read_and_that_is_said(tmp_path: Path) 
         assert len(said) == 1
 
 
-def test_planes_without_a_word_on_colour_are_pages(tmp_path: Path) -> None:
+def test_kind_1_planes_without_a_word_on_colour_are_pages(tmp_path: Path) -> None:
     """Three grey pages are no RGB picture, whatever their number suggests."""
     tifffile.imwrite(tmp_path / "a.tif", PLANES16, photometric="minisblack")
     with pytest.warns(UserWarning, match="holds 3 pictures"):
@@ -217,7 +217,7 @@ def test_planes_without_a_word_on_colour_are_pages(tmp_path: Path) -> None:
     (np.full((4, 4), -5, np.int16), {}, r"outside 16 bits \(-5 to -5\)"),
     (np.zeros((4, 4, 3), np.uint16), {"photometric": "cielab"}, "CIELAB.*grey or RGB"),
 ])
-def test_what_cannot_be_shown_is_refused_with_the_reason(
+def test_kind_1_what_cannot_be_shown_is_refused_with_the_reason(
         tmp_path: Path, values: np.ndarray, how: dict[str, str], reason: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", values, **how)
     with pytest.raises(UserError, match=reason) as caught:
@@ -247,7 +247,7 @@ def test_a_deep_tiff_cut_short_is_called_truncated(tmp_path: Path, compression: 
     (b"%PDF-1.7\n", "a PDF"),
     (b"hello, this is text", "not a picture.*expected PNG"),
 ])
-def test_files_in_place_of_a_picture_are_named(tmp_path: Path, content: bytes, told: str) -> None:
+def test_kind_46_files_in_place_of_a_picture_are_named(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     for read in (read_rgb, read_photo, read_size):
@@ -283,7 +283,7 @@ P3 = [[0.51512, 0.2412, -0.00105], [0.29198, 0.69225, 0.04189], [0.1571, 0.06657
 SRGB = [[0.43607, 0.22249, 0.01392], [0.38515, 0.71687, 0.09708], [0.14307, 0.06061, 0.7141]]
 
 
-def test_a_photo_with_a_profile_is_converted_to_srgb_and_a_benchmark_is_not(tmp_path: Path) -> None:
+def test_kind_30_a_photo_with_a_profile_is_converted_to_srgb_and_a_benchmark_is_not(tmp_path: Path) -> None:
     muted = (RGB8 // 2 + 60).astype(np.uint8)  # inside sRGB's gamut, nearly
     linear = (muted / 255) ** 2.2
     shown = (linear @ np.array(P3) @ np.linalg.inv(np.array(SRGB))).clip(0, 1)
@@ -320,7 +320,7 @@ def test_a_profile_of_srgb_changes_nothing(tmp_path: Path) -> None:
     ("png", pillow(EIGHT)), ("tif", tiff(EIGHT, photometric="rgb", extrasamples=["unassalpha"])),
     ("webp", pillow(EIGHT, lossless=True, exact=True)),
     ("tif", tiff(EIGHT.astype(np.uint16) * 257, photometric="rgb", extrasamples=["unassalpha"]))])
-def test_transparency_is_kept_on_request(tmp_path: Path, suffix: str, write: Callable[[Path], None]) -> None:
+def test_kind_15_transparency_is_kept_on_request(tmp_path: Path, suffix: str, write: Callable[[Path], None]) -> None:
     path = tmp_path / f"a.{suffix}"
     write(path)
     assert np.array_equal(read_photo(path, alpha=True), EIGHT)

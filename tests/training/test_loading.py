@@ -61,7 +61,7 @@ def test_every_step_once_and_in_order(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_error_of_a_picture_is_its_own(workers: int) -> None:
+def test_kind_12_the_error_of_a_picture_is_its_own(workers: int) -> None:
     batches = load(Broken(), range(8), workers)
     next(batches), next(batches)
     with pytest.raises(UserError, match=r"^not a picture \(x.png\): replace it$"):

@@ -225,7 +225,7 @@ def test_best_weights_are_part_of_the_state(dataset: Path, tmp_path: Path, stops
     assert same(resumed, go(tiny(), dataset, tmp_path / "whole"))
 
 
-def test_a_state_is_saved_before_a_validation_that_fails(dataset: Path, tmp_path: Path,
+def test_kind_9_a_state_is_saved_before_a_validation_that_fails(dataset: Path, tmp_path: Path,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     run = tiny(save_every=100)
     with monkeypatch.context() as patch, pytest.raises(UserError, match="no weights"):
@@ -240,7 +240,7 @@ def test_a_state_is_saved_before_a_validation_that_fails(dataset: Path, tmp_path
     assert same(go(run, dataset, tmp_path / "broken", resume=True), go(run, dataset, tmp_path / "whole"))
 
 
-def test_what_validation_lacks_is_told_before_the_first_step(dataset: Path, tmp_path: Path,
+def test_kind_9_what_validation_lacks_is_told_before_the_first_step(dataset: Path, tmp_path: Path,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     (dataset / "val" / "clear" / "0.png").write_bytes(b"no picture")
     monkeypatch.setattr(DehazingTask, "step", None)  # a step would fail otherwise
@@ -325,8 +325,8 @@ def test_different_seeds_differ(dataset: Path, tmp_path: Path) -> None:
     assert weights[0] == weights[1] != weights[2]
 
 
-def test_too_few_pictures_to_validate_on_are_said_and_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str],
-                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_9_too_few_pictures_to_validate_on_are_said_and_trained_on(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """17 pictures leave one for validation, of which no distance between sets can be taken."""
     random = np.random.default_rng(0)
     for domain in ("trainA", "trainB"):
