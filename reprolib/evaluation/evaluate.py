@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from reprolib import models
+from reprolib.data.content import check_label_maps
 from reprolib.data.notes import note_of, sample_note
 from reprolib.data.paired import open_split
-from reprolib.data.unpaired import open_domains
+from reprolib.data.registry import get_dataset
+from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
 from reprolib.evaluation.dehazing import mean, measure_pairs
 from reprolib.evaluation.networks import device, load_network
@@ -24,8 +26,9 @@ from reprolib.evaluation.translation import (
     translate_all,
     write_pictures,
 )
-from reprolib.metrics import get, names, of_pictures
+from reprolib.metrics import Score, get, names, of_pictures
 from reprolib.metrics.collapse import is_collapsed
+from reprolib.metrics.painted import confusion_of_maps
 from reprolib.metrics.protocols import DEFAULT, get_protocol
 from reprolib.metrics.segmentation import load_segmenter
 from reprolib.models.direction import one_way
@@ -49,10 +52,11 @@ def evaluate(system: str, dataset: str, *, weights: Path | None = None, root: Pa
         metrics: names; by default all of pictures for a dehazer, those of `distance` for a translator, and those of
             labels where a segmenter is given.
         distance: of a translator: the features that sets are compared by, 'vgg16' (default) or 'inception' (FID).
-        segmenter: of a translator: weights of the network that scores label maps.
+        segmenter: of a translator of label maps: weights of the network that scores its photos.
         pictures: folder for what comes out, as PNG files.
         network: options of the network, where its weights do not say them.
-        direction: of a translator, by default from A to B; label maps are scored that way alone.
+        direction: of a translator, by default from A to B. From photos to label maps, the maps are held against the
+            true ones and no segmenter is needed.
 
     Raises:
         UserError: unknown names, missing data, weights that do not fit, a metric that cannot be had of this system or
@@ -69,7 +73,8 @@ def evaluate(system: str, dataset: str, *, weights: Path | None = None, root: Pa
     if metrics is None:
         of_sets = [name for name in names("sets") if get(name).features == (distance or FEATURES[0])]
         of_labels = [name for name in names("labels") if get(name).everywhere]
-        metrics = of_sets + (of_labels if segmenter else [])
+        painted = direction == "ba" and get_dataset(dataset).label_maps
+        metrics = of_sets + (of_labels if segmenter or painted else [])
     return _translator(spec, dataset, weights, root, split, limit, metrics, segmenter, pictures, network or {},
                        direction or "ab")
 
@@ -105,12 +110,16 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
                         fix=f"choose of {', '.join(names('sets') + names('labels'))}")
     if of_labels or segmenter:
         refuse_without_labels(dataset)
-        if direction == "ba":
-            raise UserError("label maps are scored from A to B alone", fix="leave --direction out, or the segmenter")
-    if of_labels and segmenter is None:
+    if segmenter and direction == "ba":
+        raise UserError("label maps that are made of photos are compared as they are", where="--segmenter",
+                        fix="leave the segmenter out")
+    if of_labels and segmenter is None and direction == "ab":
         raise UserError(f"'{of_labels[0]}' needs a segmenter", fix="give its weights with --segmenter FILE")
     judge = load_segmenter(segmenter) if segmenter else None
     domains = open_domains(dataset, split, root=root, limit=limit, direction=direction)
+    if of_labels:
+        photos, maps = (domains.b, domains.a) if direction == "ab" else (domains.a, domains.b)
+        check_label_maps(dataset, Domains(maps, photos, aligned=True))
     network = load_network(spec, weights, direction=direction, **options).to(device())
     files = [] if pictures is None else picture_files(pictures, domains)
     fakes = translate_all(one_way(network, direction), spec.multiple, domains.a)
@@ -120,6 +129,9 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
     scores = score_sets(fakes, domains, of_sets)
     if judge is not None:
         scores |= score_labels(fakes, domains, of_labels, judge)
+    elif of_labels:
+        confusion = confusion_of_maps(fakes, list(domains.b))
+        scores |= {name: Score(get(name).function(confusion), {"ambiguous": confusion.ambiguous}) for name in of_labels}
     collapsed = [name for name, fake in zip(domains.a.names, fakes, strict=True) if is_collapsed(fake / 255.0)]
     return Evaluation(
         system=spec.name, dataset=dataset, split=split, n=len(fakes), n_real=len(domains.b), direction=direction,

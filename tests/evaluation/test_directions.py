@@ -162,8 +162,6 @@ def test_kind_41_evaluating_back(place: Path, brightness: Any) -> None:
     assert found.as_json()["direction"] == "ba" and found.n == 2
     assert [p.stem for p in list_images(Path("out"))] == open_domains("horse2zebra", "test", limit=2).b.names
     assert evaluate("munit", "horse2zebra", weights=weights, limit=2).as_json()["direction"] == "ab"
-    with pytest.raises(UserError, match="label maps are scored from A to B alone"):
-        evaluate("munit", "cityscapes", weights=weights, direction="ba", metrics=["miou"])
     with pytest.raises(UserError, match="'direction' is no option of dehazing"):
         evaluate("dcp", "nh-haze", direction="ba")
 
@@ -225,3 +223,26 @@ def test_several_styles_of_one_picture_never_replace_it(place: Path) -> None:
     assert apply(place / "out-2.png", place / "new.png", "translation", "munit", weights, "mini",
                  styles=Styles(2)).written == 2
     assert (place / "new-1.png").is_file() and (place / "new-2.png").is_file()
+
+
+def test_kind_33_photos_to_label_maps_are_scored_without_a_segmenter(place: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                     brightness: object) -> None:
+    """A translator that paints the true maps has 100 %; horse2zebra has no maps, and grey ones are none (kind 37)."""
+    from reprolib.data.unpaired import open_domains
+    from reprolib.evaluation import evaluate as module
+
+    truth = list(open_domains("cityscapes", "test", direction="ba").b)
+    monkeypatch.setattr(module, "translate_all", lambda network, multiple, sources: truth[:len(list(sources))])
+    found = evaluate("cyclegan", "cityscapes", direction="ba", network=SMALL["cyclegan"])
+    assert {name: found.scores[name] for name in ("pixacc", "classacc", "miou")} == pytest.approx(
+        {"pixacc": 100, "classacc": 100, "miou": 100})
+    assert evaluate("cyclegan", "cityscapes", direction="ba", metrics=["miou"], network=SMALL["cyclegan"]).n == 3
+    for words, said in (({"dataset": "horse2zebra", "metrics": ["miou"]}, "has no label maps"),
+                        ({"dataset": "cityscapes", "segmenter": Path("any")}, "leave the segmenter out")):
+        with pytest.raises(UserError, match=said):
+            evaluate("cyclegan", direction="ba", network=SMALL["cyclegan"], **words)  # type: ignore[arg-type]
+    for path in place.rglob("cityscapes/val/*.jpg"):
+        path.unlink()
+        write_png(path.with_suffix(".png"), np.random.default_rng(0).integers(0, 255, (32, 80, 3), dtype=np.uint8))
+    with pytest.raises(UserError, match="% of the pixels of cityscapes's label maps have no colour"):
+        evaluate("cyclegan", "cityscapes", direction="ba", network=SMALL["cyclegan"])
