@@ -20,6 +20,7 @@ from reprolib.commands.measure import measure, verify
 from reprolib.commands.report import app as report
 from reprolib.commands.results import calibrate, check, claims, ledger
 from reprolib.commands.runs import app as runs
+from reprolib.commands.site import site
 from reprolib.commands.train import segmenter, train
 from reprolib.commands.weights import app as weights
 from reprolib.errors import UserError
@@ -28,7 +29,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Reference reproduction of AECR-Net and CUT: data, training, evaluation, tables, ledger.")
 
 for command in (systems, datasets, metrics, profiles, train, segmenter, measure, verify, evaluate, score, dehaze,
-                translate, ledger, claims, check, calibrate, bench,
+                translate, ledger, claims, check, calibrate, site, bench,
                 bench_translators):
     app.command()(command)
 for name, group in {"data": data, "weights": weights, "runs": runs, "report": report}.items():

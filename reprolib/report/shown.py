@@ -18,7 +18,7 @@ from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import open_domains
 from reprolib.errors import UserError
 from reprolib.report.comparison import Panel
-from reprolib.report.slider import slider
+from reprolib.report.slider import Comparison, slider
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import Places
 from reprolib.runs.profile import TaskRun, read_profile
@@ -231,11 +231,18 @@ def comparison(run: TaskRun, label: str = "", root: Path = Path()) -> str:
     return slider({"input": picture.source, **ours}, width=384)
 
 
-def table_comparison(profile: str, table: str, root: Path = Path()) -> str:
-    """The slider of a table's last row that has a run, in its first column that has one; empty if there is none."""
-    for column in papers.table(table)[1].columns:
-        runs = find_runs(profile, table, column, root)
-        if runs:
-            label, run = list(runs.items())[-1]
-            return comparison(run, label, root)
-    return ""
+def comparisons(profile: str, table: str, column: str, root: Path = Path()) -> Comparison:
+    """A column's first test picture, what every system of a table made of it, and the truth if there is one.
+
+    Raises:
+        UserError: as `grid`.
+    """
+    row, = grid(profile, table, column, 1, root=root)
+    return Comparison({panel.label: panel.picture for panel in row if panel.aligned},
+                      width=640 if row[-1].aligned else 384)
+
+
+def table_comparison(profile: str, table: str, root: Path = Path()) -> Comparison | None:
+    """That of a table's first column that has a run; None if there is none."""
+    return next((comparisons(profile, table, column, root) for column in papers.table(table)[1].columns
+                 if find_runs(profile, table, column, root)), None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,27 +19,67 @@ from reprolib.report.figures import small_jpeg
 LIMIT = 150_000
 """Bytes of a picture."""
 
+Pictures = Mapping[str, np.ndarray]
+"""Label to uint8 HW3, all of one size."""
 
-def slider(pictures: Mapping[str, np.ndarray], width: int = 640) -> str:
+
+class Comparison:
+    """Any two of several pictures over each other, as a notebook displays them.
+
+    Where a kernel is live, menus choose the two; what an executed notebook keeps is a slider of the first picture, the
+    last but one and the last.
+    """
+
+    def __init__(self, pictures: Pictures, width: int = 640) -> None:
+        """Args: as `slider`; at least two pictures."""
+        self.pictures, self.width = dict(pictures), width
+
+    def show(self, *labels: str) -> str:
+        """The slider of some of the pictures."""
+        return slider({label: self.pictures[label] for label in labels}, self.width)
+
+    def menus(self) -> Any:
+        """A widget of two menus and the slider of what they say."""
+        import ipywidgets
+
+        names = list(self.pictures)
+        left, right = (ipywidgets.Dropdown(options=names, value=value, description=side)
+                       for side, value in (("left", names[0]), ("right", names[-2])))
+        box = ipywidgets.HTML()
+
+        def draw(_: object = None) -> None:
+            box.value = self.show(*dict.fromkeys((left.value, right.value)))
+
+        for menu in (left, right):
+            menu.observe(draw, names="value")
+        draw()
+        return ipywidgets.VBox([ipywidgets.HBox([left, right]), box])
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        """What Jupyter asks for: of the kinds that it is given it draws the widget, if the kernel is there."""
+        kept = self.show(*dict.fromkeys([next(iter(self.pictures)), *list(self.pictures)[-2:]]))
+        return {**self.menus()._repr_mimebundle_(), "text/html": kept}
+
+
+def slider(pictures: Pictures, width: int = 640) -> str:
     """HTML in which every picture but the last can be dragged open from its right edge over the next.
 
     Args:
-        pictures: label to uint8 HW3, of one size; the first lies on top.
-        width: shown width in pixels.
+        pictures: the first lies on top.
+        width: shown width in pixels, less where the window is narrower.
     """
     items = list(pictures.items())
-    height = round(width * items[0][1].shape[0] / items[0][1].shape[1])
-    box = f"position:relative;width:{width}px;height:{height}px;overflow:hidden;line-height:0"
-    last, below = items[-1]
-    layers = [f'<img src="{_inline(below, width)}" width="{width}" height="{height}" alt="{escape(last)}">']
+    rows, columns = items[0][1].shape[:2]
+    size = f'width="{width}" height="{round(width * rows / columns)}"'
+    whole = "width:100cqw;max-width:none;height:auto"  # of the box, however far a part of it is dragged open
+    box = (f"position:relative;max-width:{width}px;aspect-ratio:{columns}/{rows};overflow:hidden;line-height:0;"
+           "container-type:inline-size")
+    layers = [f'<img src="{_inline(items[-1][1], width)}" {size} alt="{escape(items[-1][0])}" style="{whole}">']
     for depth, (label, picture) in enumerate(reversed(items[:-1]), start=1):
-        start = round(width * (len(items) - depth - 0.0) / len(items))
         layers.append(
-            f'<div style="position:absolute;top:0;left:0;width:{start}px;max-width:{width}px;height:{height}px;'
-            f'overflow:hidden;resize:horizontal;border-right:3px solid white">'
-            f'<img src="{_inline(picture, width)}" width="{width}" height="{height}" alt="{escape(label)}" '
-            f'style="max-width:none"></div>'
-        )
+            f'<div style="position:absolute;top:0;left:0;width:{100 * (len(items) - depth) / len(items):.1f}%;'
+            f'max-width:100%;height:100%;overflow:hidden;resize:horizontal;border-right:3px solid white">'
+            f'<img src="{_inline(picture, width)}" {size} alt="{escape(label)}" style="{whole}"></div>')
     names = " &nbsp;|&nbsp; ".join(escape(label) for label, _ in items)
     return (f'<div style="{box}">{"".join(layers)}</div>'
             f"<p>{names} &mdash; drag the lower right corner of each part to compare</p>")

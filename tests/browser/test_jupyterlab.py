@@ -55,7 +55,7 @@ def test_opening_a_notebook_changes_nothing(lab: tuple[str, Path], chromium: Any
     address, folder = lab
     before = (folder / name).read_bytes()
     page = chromium.new_page()
-    for _ in range(60):  # until the server is there
+    for _ in range(240):  # until the server is there, on a busy machine minutes
         try:
             page.goto(address % quote(name))
             break

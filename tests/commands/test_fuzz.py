@@ -30,9 +30,9 @@ REPLACED = (
     "data.wheels.fetch", "evaluation.apply.apply", "evaluation.dcp_variants.choose_pictures",
     "evaluation.evaluate.evaluate", "evaluation.protocols.measure_protocols", "evaluation.run.measure_run",
     "report.bench.write_notebook", "report.ledger.write", "report.notebooks.write", "report.pictures.write",
-    "report.plots.write", "report.readme.write", "report.summary.write", "results.calibration.calibrate",
-    "results.ledger.build", "runs.concurrent.side_by_side", "runs.inputs.write", "training.run.train",
-    "training.run.train_system", "training.segmentation.train_segmenters", "evaluation.verify.verify_run",
+    "report.plots.write", "report.readme.write", "report.site.write", "report.summary.write",
+    "results.calibration.calibrate", "results.ledger.build", "runs.concurrent.side_by_side", "runs.inputs.write",
+    "training.run.train", "training.run.train_system", "training.segmentation.train_segmenters", "evaluation.verify.verify_run",
 )
 
 
