@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from reprolib.commands.console import show
-from reprolib.commands.options import Json, Root
+from reprolib.commands.options import Json, Root, refuse
 from reprolib.errors import UserError
 from reprolib.progress import say
 
@@ -43,16 +43,24 @@ def data_prepare(name: str) -> None:
 
 @app.command("make")
 def data_make(
-    name: Annotated[str, typer.Argument(help="reside-its, reside-its-like or sots-indoor.")],
-    source: Annotated[Path, typer.Option("--from", help="nyu_depth_v2_labeled.mat, or a folder of pictures & depths.")],
+    name: Annotated[str, typer.Argument(help="reside-its, reside-its-like, sots-indoor or cityscapes.")],
+    source: Annotated[Path, typer.Option("--from", help="nyu_depth_v2_labeled.mat; or a folder with the pictures.")],
     output: Annotated[Path, typer.Option(help="Folder to write to, or to finish.")],
     beta: Annotated[float | None, typer.Option(help="Of all hazy pictures of ITS, instead of drawn ones.")] = None,
     light: Annotated[float | None, typer.Option(help="Airlight A of ITS in [0, 1], instead of drawn ones.")] = None,
 ) -> None:
-    """Make RESIDE's indoor pictures again from clear pictures and depths; killed, the same command goes on."""
+    """Make RESIDE's indoor pictures again from clear pictures and depths, or pix2pix's form of Cityscapes.
+
+    Killed, the same command goes on.
+    """
+    from reprolib.data.cityscapes import make_cityscapes
     from reprolib.data.make import make
 
-    print(make(name, source, output, beta, light))
+    if name == "cityscapes":
+        refuse(name, beta=beta, light=light)
+        print(make_cityscapes(source, output))
+    else:
+        print(make(name, source, output, beta, light))
 
 
 @app.command("download")

@@ -62,7 +62,7 @@ def make(name: str, source: Path, output: Path, beta: float | None = None, light
             raise UserError(f"no scenes of {wanted[0]} to {wanted[-1]} here", where=source,
                             fix="files are called by RESIDE's numbers, such as 1400.webp")
         note = f"{get_dataset('reside-its-like').note}; {len(scenes):,} of {len(wanted):,} scenes"
-        _begin(Path(output), {"name": name, "beta": beta, "light": light, "metric": opened.metric,
+        begin(Path(output), {"name": name, "beta": beta, "light": light, "metric": opened.metric,
                               "note": "" if name == "sots-indoor" else note})
         for scene in track(scenes, f"making {name}"):
             _write(Path(output), opened, scene, files_of(scene, opened, beta, light))
@@ -78,8 +78,12 @@ def _check_haze(name: str, beta: float | None, light: float | None) -> None:
         raise UserError(f"an airlight of {light:g} lies outside [0, 1]", fix="ITS has 0.7 to 1.0")
 
 
-def _begin(output: Path, settings: Mapping[str, object]) -> None:
-    """Leave the settings in the output, or compare them with those that it was begun with."""
+def begin(output: Path, settings: Mapping[str, object]) -> None:
+    """Leave the settings in the output, or compare them with those that it was begun with.
+
+    Raises:
+        UserError: it was begun with others, or holds something else.
+    """
     mark = output / SYNTHESISED
     if mark.is_file():
         try:
