@@ -62,7 +62,7 @@ def test_kind_5_hazy_and_clear_swapped(places: dict[str, Path]) -> None:
     assert "hazy and clear look swapped: in 18 of 18 pairs the clear picture is" in sole_problem("dense-haze")
 
 
-def test_a_picture_under_two_names(places: dict[str, Path]) -> None:
+def test_kind_36_a_picture_under_two_names(places: dict[str, Path]) -> None:
     root = places["sots-indoor"] / "hazy"
     shutil.copy(root / "1400_1.png", root / "1400_1 (1).png")
     assert sole_problem("sots-indoor") == ("1400_1 (1).png is named like a second copy of 1400_1.png: take one of them "
@@ -76,12 +76,12 @@ def test_a_picture_under_two_names(places: dict[str, Path]) -> None:
 @pytest.mark.parametrize(("name", "second"), [
     ("1400_1 (1)", True), ("1400_1(2)", True), ("1400_1 - Copy", True), ("1400_1 - Copy (3)", True),
     ("1400_1 copy 2", True), ("1400_1_copy", True), ("1400_2", False), ("1400_11", False), ("other (1)", False)])
-def test_names_of_second_copies(name: str, second: bool) -> None:
+def test_kind_36_names_of_second_copies(name: str, second: bool) -> None:
     files = [Path("1400_1.png"), Path(f"{name}.png")]
     assert bool(second_names(files)) == second
 
 
-def test_copies_across_splits(places: dict[str, Path]) -> None:
+def test_kind_36_copies_across_splits(places: dict[str, Path]) -> None:
     root = places["nh-haze"]
     for kind in ("hazy", "GT"):
         shutil.copy(root / f"51_{kind}.png", root / f"02_{kind}.png")
@@ -95,7 +95,7 @@ def test_copies_across_splits(places: dict[str, Path]) -> None:
         in sole_problem("horse2zebra", full=True)
 
 
-def test_less_of_a_split_than_its_manifest_has_is_said(places: dict[str, Path]) -> None:
+def test_kind_35_less_of_a_split_than_its_manifest_has_is_said(places: dict[str, Path]) -> None:
     for scene in (54, 55):
         for kind in ("hazy", "GT"):
             (places["nh-haze"] / f"{scene}_{kind}.png").unlink()
@@ -136,7 +136,7 @@ def test_kind_5_greyscale_numbers_of_classes_are_no_label_maps(places: dict[str,
         check_label_maps("cityscapes", open_domains("cityscapes", "test"))
 
 
-def test_one_strange_map_among_good_ones(places: dict[str, Path]) -> None:
+def test_kind_37_one_strange_map_among_good_ones(places: dict[str, Path]) -> None:
     path = places["cityscapes"] / "val" / "2.jpg"
     photo, painted = halves(path)
     painted[:12] = 0, 255, 0  # 12 of 32 rows
@@ -144,13 +144,13 @@ def test_one_strange_map_among_good_ones(places: dict[str, Path]) -> None:
     assert "% of the pixels of 2.jpg have no colour" in sole_problem("cityscapes", full=True)
 
 
-def test_scores_of_horses_are_refused(places: dict[str, Path]) -> None:
+def test_kind_37_scores_of_horses_are_refused(places: dict[str, Path]) -> None:
     with pytest.raises(UserError, match="horse2zebra has no label maps"):
         check_label_maps("horse2zebra", open_domains("horse2zebra", "test"))
     check_label_maps("cityscapes", open_domains("cityscapes", "test"))
 
 
-def test_share_of_no_colour_by_hand() -> None:
+def test_kind_37_share_of_no_colour_by_hand() -> None:
     assert share_of_no_colour(np.array([[*labels.PALETTE, *labels.VOID_COLOURS]])) == 0
     assert share_of_no_colour(np.array([[(0, 255, 0), (128, 64, 128)]], np.uint8)) == 0.5
     assert share_of_no_colour(np.array([[(70, 70, 70), (153, 153, 153), (0, 0, 0), (7, 7, 7)]], np.uint8)) == 0.25

@@ -197,7 +197,7 @@ def test_two_domains_and_aligned_files(here: Path) -> None:
     assert set(dataset_identity("cityscapes", "train", here / "city").files) == {"ab/0.png", "ab/1.png", "ab/3.png"}
 
 
-def test_what_changed_is_one_line() -> None:
+def test_kind_34_what_changed_is_one_line() -> None:
     old = Identity({f"hazy/{i}.png": "0" for i in range(10)})
     new = Identity({**{f"hazy/{i}.png": "1" for i in range(4)}, "odd\nname\udcff.png": "0"})
     assert explain(old, old) == "" and explain(Identity(), Identity()) == ""

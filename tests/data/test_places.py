@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_mistyped_place_of_data_is_refused_even_if_other_data_are_here(here: Path,
+def test_kind_38_a_mistyped_place_is_refused_even_if_other_data_are_here(here: Path,
                                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "data" / "nh-haze").mkdir(parents=True)
     assert data_home() is None and locate("nh-haze") == Path("data/nh-haze")
@@ -42,7 +42,7 @@ def test_a_mistyped_place_of_data_is_refused_even_if_other_data_are_here(here: P
     assert data_home() is None
 
 
-def test_listing_tells_a_mistyped_place_too(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_38_listing_tells_a_mistyped_place_too(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPROLIB_DATA", "/typo")
     assert isinstance(CliRunner().invoke(app, ["list"]).exception, UserError)
 

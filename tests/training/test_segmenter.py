@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from reprolib.data.images import write_png
+from reprolib.data.images import read_rgb, write_png
 from reprolib.data.labels import VOID, encode
 from reprolib.data.unpaired import Domains, ImageFolder, open_domains
 from reprolib.errors import UserError
@@ -105,6 +106,19 @@ def test_stopped_and_resumed_is_bit_identical(dataset: Path, tmp_path: Path, mon
     assert resumed.steps == 12
     a, b = (load_file(Places(run, root).weights) for root in (whole, broken))
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_kind_34_a_segmenter_of_other_pictures_is_trained_anew(dataset: Path, tmp_path: Path,
+                                                               capsys: pytest.CaptureFixture[str]) -> None:
+    """It always goes on where it stopped, but never with other pictures."""
+    other = tmp_path / "other"
+    shutil.copytree(dataset, other)
+    changed = sorted(other.rglob("train/*.png"))[0]
+    write_png(changed, read_rgb(changed)[::-1])
+    run = segmenter_run("cityscapes", "test", {**SETTINGS, "steps": 2})
+    train_segmenter(run, root=tmp_path, data_root=dataset, accelerator="cpu")
+    assert train_segmenter(run, root=tmp_path, data_root=other, accelerator="cpu").fresh
+    assert f"cityscapes/train (1 file changed (ab/{changed.name}))" in " ".join(capsys.readouterr().err.split())
 
 
 def test_published_recipe() -> None:

@@ -20,13 +20,14 @@ from safetensors.torch import load_file, save_file
 
 from reprolib.data.images import write_png
 from reprolib.errors import UserError
+from reprolib.models.objective import Contrast
 from reprolib.models.weights import read_header
 from reprolib.runs.places import Places
 from reprolib.runs.run import DehazingRun, TranslationRun
 from reprolib.training import run as training
-from reprolib.training.checkpoint import read_state
+from reprolib.training.checkpoint import difference, read_state
 from reprolib.training.dehazing.task import DehazingTask
-from reprolib.training.run import Trained, train, train_system
+from reprolib.training.run import Trained, originate, train, train_system
 
 KEPT = ("best.safetensors", "last.safetensors", "log.csv")
 
@@ -120,7 +121,7 @@ def test_a_run_with_a_teacher_resumes_bit_identically(stop: int, dataset: Path, 
     assert same(go(run, dataset, tmp_path / "broken", resume=True), go(run, dataset, tmp_path / "whole"))
 
 
-def test_weights_say_which_run_code_and_data_made_them(dataset: Path, tmp_path: Path) -> None:
+def test_kind_34_weights_say_which_run_code_and_data_made_them(dataset: Path, tmp_path: Path) -> None:
     trained = go(tiny(), dataset, tmp_path)
     last, best = (read_header(trained.folder / name) for name in ("last.safetensors", "best.safetensors"))
     assert DehazingRun.of(last.run) == tiny() and (last.step, best.step) == (6, trained.best_step)
@@ -140,9 +141,9 @@ def test_a_finished_run_stays_as_it_is(dataset: Path, tmp_path: Path, monkeypatc
     assert not go(tiny(), dataset, tmp_path, again=False).fresh
 
 
-def test_other_pictures_are_never_continued_and_the_first_ones_go_on(dataset: Path, other: Path, tmp_path: Path,
-                                                                     stops: Callable[[int], Any],
-                                                                     capsys: pytest.CaptureFixture[str]) -> None:
+def test_kind_34_other_pictures_are_never_continued(dataset: Path, other: Path, tmp_path: Path,
+                                                    stops: Callable[[int], Any],
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
     run, root = tiny(save_every=1), tmp_path / "runs"
     with stops(4):
         go(run, dataset, root)
@@ -184,8 +185,8 @@ def test_a_pipelines_run_with_other_settings_keeps_the_old_state(dataset: Path, 
     assert read_state(Places(run).work / f"state-{run.fingerprint}.pt")["progress"]["step"] == 4
 
 
-def test_the_pipelines_folder_is_for_its_own_pictures(dataset: Path, other: Path, tmp_path: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_34_the_pipelines_folder_is_for_its_own_pictures(dataset: Path, other: Path, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "haze-homogeneous").symlink_to(dataset)
@@ -206,8 +207,8 @@ def test_a_forgotten_resume_loses_nothing(dataset: Path, tmp_path: Path, stops: 
     assert same(go(tiny(), dataset, tmp_path, resume=True), go(tiny(), dataset, tmp_path / "whole"))
 
 
-def test_best_weights_are_part_of_the_state(dataset: Path, tmp_path: Path, stops: Callable[[int], Any],
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_22_best_weights_are_part_of_the_state(dataset: Path, tmp_path: Path, stops: Callable[[int], Any],
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     """The first validation is the best; between kill and resume the checkpoint folder becomes another run's."""
     scores = {3: 2.0, 6: 1.0}
 
@@ -280,7 +281,7 @@ def test_starting_from_given_weights_is_another_run(dataset: Path, tmp_path: Pat
         go(tiny(system="ffanet", network={"width": 8, "blocks": 1}), dataset, tmp_path, init=weights)
 
 
-def test_the_second_process_is_told_who_trains(dataset: Path, tmp_path: Path) -> None:
+def test_kind_39_the_second_process_is_told_who_trains(dataset: Path, tmp_path: Path) -> None:
     work = Places(tiny(), tmp_path).work
     work.mkdir(parents=True)
     (work / "lock.holder").write_text("1 elsewhere\n")
@@ -374,3 +375,18 @@ def test_kind_36_test_pictures_are_not_trained_on(dataset: Path, tmp_path: Path,
     header, other = (read_header(t.folder / "last.safetensors", "aodnet") for t in (done, without))
     assert "left out" in header.data and "left out" not in other.data, "part of what it is bound to"
     assert not go(tiny(), dataset, tmp_path / "leaky", resume=True).fresh
+
+
+def test_kind_34_another_extractor_is_another_origin(dataset: Path, tmp_path: Path) -> None:
+    """VGG16's file is exchanged between kill and resume: what the state is bound to names it."""
+    run = tiny(contrast=Contrast(features="vgg16"))
+    path = tmp_path / "weights" / "vgg16.safetensors"
+    path.parent.mkdir()
+    found = []
+    for content in (b"one file", b"another"):
+        path.write_bytes(content)
+        found.append(originate(run, tmp_path, dataset, None))
+    old = {"run": found[0].run.settings, "code": found[0].code,
+           "data": {name: dict(identity.files) for name, identity in found[0].data.items()}}
+    assert difference(old, found[0]) is None
+    assert "vgg16 (1 file changed (vgg16.safetensors))" in str(difference(old, found[1]))
