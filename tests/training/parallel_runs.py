@@ -40,6 +40,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "cut-minibatch": domains("cut", patches=16, negatives="minibatch"),
     "cyclegan": domains("cyclegan"),
     "distancegan": domains("distancegan"),
+    "selfdistance": {**domains("selfdistance"), "batch": 2},  # one picture a process
     "munit": {**domains("munit"), "network": {"width": 4}, "batch": 2, "crop": 64, "steps": 3},
     "stopped": domains("cyclegan"),
     "cr-local": pairs(contrast=Contrast(rate="1:2", pool="local")),

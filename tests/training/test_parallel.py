@@ -25,7 +25,7 @@ from reprolib.runs.profile import find
 from reprolib.training.run import train
 
 SAME = ("cr-batch", "cr-image", "cr-own", "transmission", "cut-bank", "cut-minibatch", "cyclegan", "distancegan",
-        "munit")
+        "selfdistance", "munit")
 REFUSED = {"cr-too-local": "rate 1:3 needs 3 pictures, a batch has 2", "drit": "not in 2 processes",
            "odd": "a batch of 3 cannot be shared evenly by 2 processes"}
 
