@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -12,9 +13,11 @@ from pathlib import Path
 from reprolib import runtime
 
 runtime.tune()
+sys.path.append(str(Path(__file__).parents[1] / "data"))
 
 from faults import Figures, Range, can_mount, full, killed, read_only, set_back, twice  # noqa: E402
-from project import COMMANDS, Command  # noqa: E402
+from http_server import Page, serve  # noqa: E402
+from project import COMMANDS, Command, archive  # noqa: E402
 from report import written  # noqa: E402
 
 Fault = Callable[[Range, Command, int], Figures]
@@ -34,8 +37,10 @@ def main() -> None:
     chosen = options.parse_args()
     commands = [COMMANDS[chosen.only]] if chosen.only else list(COMMANDS.values())
     found: list[Figures] = []
-    with tempfile.TemporaryDirectory() as folder:
-        range_ = Range(Path(folder), chosen.seed)
+    os.environ["NO_PROXY"] = "*"
+    with tempfile.TemporaryDirectory() as folder, serve() as server:
+        server.pages["/tiny.zip"] = Page(archive())
+        range_ = Range(Path(folder), chosen.seed, f"{server.url}/tiny.zip")
         skipped = [] if can_mount(range_.folder / "disk") else list(MOUNTED)
         for fault, moments in MOMENTS.items():
             for command in commands if fault not in skipped else []:

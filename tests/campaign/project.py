@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +13,16 @@ import numpy as np
 from PIL import Image
 
 from reprolib.data.images import write_png
+from reprolib.data.registry import Dataset
 from reprolib.files import read_yaml, write_yaml
 from reprolib.models.weights import read_header
 from reprolib.training.checkpoint import read_state
 
 RESULTS = ("checkpoints", "outputs", "results", "data", "profiles")
 """What a command is for. `runs` holds states, durations and memories, which need only be whole."""
+
+
+RELEASE = {"trainA": 3, "trainB": 3, "testA": 2, "testB": 2}
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ COMMANDS = {command.name: command for command in (
     Command("train a system", "train aodnet --resume --accelerator cpu"),
     Command("measure", "measure aodnet", "train a dehazer"),
     Command("data prepare", "data prepare haze-homogeneous"),
+    Command("data download", "data download tiny --yes"),
 )}
 
 
@@ -67,6 +74,24 @@ def make(folder: Path) -> None:
                                  "runs": {"cyclegan-zebra": {"dataset": "horse2zebra"}}}}})
 
 
+def archive() -> bytes:
+    """What the server of the dataset 'tiny' answers: ten pictures of noise in a zip."""
+    random, stream = np.random.default_rng(1), io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as made:
+        for place, count in RELEASE.items():
+            for i in range(count):
+                picture = io.BytesIO()
+                Image.fromarray(random.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(picture, "png")
+                made.writestr(zipfile.ZipInfo(f"tiny/{place}/{i}.png"), picture.getvalue())
+    return stream.getvalue()
+
+
+def tiny(url: str) -> Dataset:
+    """The dataset 'tiny', to be downloaded from `url`."""
+    return Dataset("tiny", "Tiny", "translation", "for research", "Nobody, 2026", hint="a tiny release",
+                   splits={"train": {"a": 3, "b": 3}, "val": {}, "test": {"a": 2, "b": 2}}, download={"urls": [url]})
+
+
 def results(folder: Path) -> dict[str, str]:
     """Digests of everything that commands are for, by path."""
     files = (path for place in RESULTS for path in (folder / place).rglob("*") if path.is_file())
@@ -74,8 +99,8 @@ def results(folder: Path) -> dict[str, str]:
 
 
 def left_over(folder: Path) -> list[str]:
-    """Temporary files and folders, of which none may stay."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*"))
+    """Temporary files and folders, of which none may stay; .reprolib is where datasets are registered."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*") if path.name != ".reprolib")
 
 
 def half_written(folder: Path) -> list[str]:
