@@ -81,28 +81,34 @@ def download(name: str, output: Path | None = None, accept: Callable[[str], bool
             raise UserError(f"'{name}' has no public file", where=dataset.licence, fix=entry.steps)
         raise UserError(f"'{name}' is not downloaded", fix=f"run `reprolib data prepare {name}`" if dataset.embedded
                         else f"get {dataset.hint}; then run `reprolib data register {name} PATH`")
-    if name in registered() and output is None:
+    given, output = output, output or (data_home() or Path()) / "data" / name
+    work = output.parent / f".{output.name}.download"
+    if name in registered() and given is None:
+        shutil.rmtree(work, ignore_errors=True)  # of one that was killed at its very end
         return verify(name)
-    output = output or (data_home() or Path()) / "data" / name
-    if output.exists() and (not output.is_dir() or any(output.iterdir())) and not entry.make:
+    if not entry.make and _is_taken(output) and not work.is_dir():
         raise UserError("this place holds something already", where=output,
                         fix=f"run `reprolib data register {name} {output}` if it is the dataset, else give --output")
     _ask(dataset, entry, output, accept)
-    work = output.parent / f".{output.name}.download"
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / "lock").acquire(timeout=0):
-            file = _fetch(dataset, entry, work)
-            if entry.make:
-                make(name, file, output)
-            else:
-                _move(name, file, work, output)
+            if entry.make or not _is_taken(output):  # otherwise one was killed after it had moved the folder there
+                file = _fetch(dataset, entry, work)
+                if entry.make:
+                    make(name, file, output)
+                    _keep(name, sha256=sha256(file))
+                else:
+                    _move(name, file, work, output)
             report = register(name, output)
-            _keep(name, sha256=sha256(file))
             shutil.rmtree(work, ignore_errors=True)
     except Timeout as error:
         raise UserError(f"'{name}' is being downloaded already", where=work, fix="wait for it, or stop it") from error
     return report
+
+
+def _is_taken(output: Path) -> bool:
+    return output.exists() and (not output.is_dir() or any(output.iterdir()))
 
 
 def _ask(dataset: Dataset, entry: Download, output: Path, accept: Callable[[str], bool]) -> None:
@@ -169,6 +175,7 @@ def _move(name: str, file: Path, work: Path, output: Path) -> None:
                 why = min((report.problems for report in found), key=len)
                 raise UserError(f"what came is not the dataset: {'; '.join(why[:3]) or found[0].sample}",
                                 where=file, fix=f"look into the file; expected is {get_dataset(name).hint}")
+            _keep(name, sha256=sha256(file))
             if output.is_dir():
                 output.rmdir()  # empty, or somebody else was faster
             whole.root.replace(output)

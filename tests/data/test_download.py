@@ -159,6 +159,17 @@ def test_a_part_that_is_the_whole(tiny: Callable[..., Dataset], server: Server) 
     assert is_whole() and server.sent == 0
 
 
+@pytest.mark.parametrize("is_registered", [False, True])
+def test_killed_after_the_last_move(tiny: Callable[..., Dataset], server: Server, is_registered: bool) -> None:
+    """Everything is in its place, and only the work's folder is left: the next call ends what was begun."""
+    go()
+    Path("data/.tiny.download").mkdir()
+    if not is_registered:
+        registry.REGISTERED.unlink()
+    assert "complete" in str(go())
+    assert is_whole() and len(server.asked) == 1 and not list(Path("data").glob(".*"))
+
+
 def test_more_is_promised_than_comes(tiny: Callable[..., Dataset], server: Server) -> None:
     server.pages["/tiny.zip"] = Page(WHOLE[:9000], ranges=False, claimed=len(WHOLE))
     with pytest.raises(UserError, match="broke off"):
