@@ -44,7 +44,7 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError("no such weights file", where=path, fix="check the path")
+        raise UserError("no such weights file", where=path, fix="run `reprolib train RUN` if a run makes it")
     try:
         known = impostor(path)
     except OSError:

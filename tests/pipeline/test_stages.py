@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import layouts
-import nbformat
 import numpy as np
 import pytest
 import torch
+from cells import run_cells
 
 from reprolib import models
 from reprolib.commands.main import run as command
@@ -117,15 +117,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def in_this_process(source: Path, output: Path, parameters: dict[str, Any], name: str) -> None:
-    """A notebook's cells without a kernel, which would load all libraries (tests/report/test_notebooks.py has them)."""
-    notebook = nbformat.read(source, as_version=4)
-    names: dict[str, Any] = {}
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            exec(compile(cell.source, f"{source.name} as {name}", "exec"), names)
-            names.update(parameters if "parameters" in cell.metadata.get("tags", []) else {})
+    run_cells(source, parameters)
     output.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, output)
+    shutil.copy(source, output)
 
 
 @pytest.mark.parametrize("profile", [name for name in profiles(PROJECT) if name != "hour"])  # has some of mini's runs

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
 import pytest
+from cells import run_cells
 from invented import invented
 
 from reprolib.errors import UserError
@@ -115,6 +119,34 @@ def test_equal_runs_give_equal_bytes_and_errors_for_people_one_line(tmp_path: Pa
     with pytest.raises(UserError, match="did you mean 'word'"):
         execute(source, tmp_path / "bad.ipynb", {"wrod": "b"})
     assert not (tmp_path / "bad.ipynb").exists()
+
+
+def by_hand(notebook: Path, names: dict[str, Any] | None = None) -> str:
+    """What one is told who opens a notebook where it lies and runs all cells: '' or the line of an error."""
+    with contextlib.chdir(notebook.parent):
+        try:
+            run_cells(notebook, names=names)
+        except UserError as error:
+            return str(error)
+    return ""
+
+
+def test_opened_by_hand_before_anything_was_run(tmp_path: Path, project: Path) -> None:
+    """From its own folder it finds the project, and says in a line what to run."""
+    (tmp_path / "profiles" / "mini").mkdir(parents=True)
+    shutil.copy(project / "profiles/mini/params.yaml", tmp_path / "profiles/mini")
+    shutil.copytree(project / "notebooks", tmp_path / "notebooks")
+    told = {path.stem: by_hand(path) for path in sorted((tmp_path / "notebooks").glob("*.ipynb"))}
+    for name, line in told.items():
+        assert line == "" or "\n" not in line and ": run `" in line, f"{name}: {line}"
+    assert told["bench"] == "" and "no ledger" in told["table"], told
+
+
+def test_an_executed_notebook_opened_by_hand_finds_the_ledger(project: Path) -> None:
+    names: dict[str, Any] = {}
+    with contextlib.suppress(Exception):  # later cells may miss pictures, which Git has not
+        by_hand(project / "results/mini/notebooks/table1.ipynb", names)
+    assert names["profile"] == "mini" and names["entries"]
 
 
 def test_a_source_is_written_as_jupyterlab_writes_it(project: Path) -> None:
