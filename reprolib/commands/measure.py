@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from reprolib.commands.caches import drop_damaged_features
 from reprolib.commands.console import show
 from reprolib.commands.options import LARGEST, MINI, Accelerator, Direction, Jobs, Json, Profile, Seed, Targets, refuse
 from reprolib.commands.project import require_own_package
@@ -28,6 +29,7 @@ def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direct
     from reprolib.runtime import preload
 
     require_own_package()
+    drop_damaged_features()
     chosen = select(profile, targets, seed=seed)
     for system in dict.fromkeys(run.system for run in chosen):
         if models.get(system).task == "dehazing":
@@ -48,6 +50,7 @@ def verify(
 ) -> None:
     """Train a run's first steps again and measure it; if nothing differs, it counts as made by the present code."""
     require_own_package()
+    drop_damaged_features()
     from reprolib.evaluation.verify import verify_run
     from reprolib.runs.profile import find
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from reprolib.commands.caches import drop_damaged_features
 from reprolib.commands.options import (
     LARGEST,
     MINI,
@@ -72,6 +73,7 @@ def train(
     from reprolib.training.run import train_system
 
     require_own_package()
+    drop_damaged_features()
     dataset = own_pictures(data, dataset, root)
     changes: dict[str, Any] = {
         "seed": seed, "steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate,
@@ -117,6 +119,7 @@ def segmenter(
     from reprolib.training.segmentation import train_segmenters
 
     require_own_package()
+    drop_damaged_features()
     found = train_segmenters(profile, accelerator=accelerator, imagenet=imagenet)
     for trained in found:
         print(_line(trained))

@@ -56,6 +56,8 @@ def shrink(content: dict[str, Any]) -> dict[str, Any]:
             settings["objective"] = {**settings.get("objective", {}), "patches": 16}
         if system == "dcp":
             settings["steps"] = 0
+        if system == "msbdn":
+            settings["crop"] = 32  # its smallest
         if system in ("distancegan", "selfdistance"):
             settings["steps"] = 4  # the spread of distances needs several batches
         settings["loss"] = {k: v for k, v in settings.get("loss", {}).items() if k != "features"} or None
