@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from reprolib.commands.caches import drop_damaged_features
 from reprolib.commands.console import counted, print_result, strict, to_json
 from reprolib.commands.options import Data, Direction, Json, Limit, Root, Weights, own_pictures, refuse
 from reprolib.errors import UserError
@@ -50,6 +51,7 @@ def evaluate(
     from reprolib.data.registry import ALL, get_dataset
     from reprolib.evaluation.trained import trained
 
+    drop_damaged_features()
     system = models.get(target)
     dataset = own_pictures(data, dataset, root)
     if dataset is None:
