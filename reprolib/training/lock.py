@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 from reprolib.errors import UserError
 from reprolib.files import WRITE_ADVICE
 
-AFTERLIFE = 15
-"""Seconds within which the processes that loaded batches for a killed one end, and let go of its lock."""
+AFTERLIFE = 60
+"""Seconds within which the processes that loaded batches for a killed one end, and let go of its lock: they look every
+five, but on a machine with ten times as many processes as cores 15 were not enough."""
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from faults import Figures
 TEXT = """\
 # Faults on purpose
 `python tests/campaign` (some minutes of one core; `--quick` tries a tenth, `--times 4` four times as many) runs \
-commands on a tiny project, does something to them at moments drawn from a seed, and then runs the same command \
-again. A moment is *survived* if that succeeds, everything below `checkpoints`, `outputs`, `results`, `data` and `profiles` is byte for \
-byte what an undisturbed command writes, no file under its own name was half-written in between, and no temporary file \
-stays. Any other moment is *lost*, and listed.
+commands on a tiny project, does something to them at moments drawn from a seed, and then runs the same command again. \
+A moment is *survived* if that succeeds, everything below `checkpoints`, `outputs`, `results`, `data` and `profiles` \
+is byte for byte what an undisturbed command writes, no file under its own name was half-written in between, and no \
+temporary file stays. Any other moment is *lost*, and listed.
 
 Last run with seed {seed}:
 
