@@ -122,13 +122,16 @@ def report_printed(
 
 @app.command("pictures")
 def report_pictures(
-    dataset: Annotated[str, typer.Argument(help="Registered dataset of pairs.")],
-    system: Annotated[list[str], typer.Option(help="NAME, or NAME=WEIGHTS; give it once for each system.")],
-    output: Annotated[Path, typer.Option(dir_okay=False, help="The executed notebook; its figure goes beside it.")],
-    root: Root = None,
-    count: Annotated[int, typer.Option(min=1, max=1000, help="Pictures shown.")] = 4,
+    dataset: Annotated[list[str] | None, typer.Argument(
+        metavar="NAME[=FOLDER]...", help="Real datasets of pairs; by default all that are at hand.")] = None,
+    system: Annotated[list[str] | None, typer.Option(
+        help="NAME, or NAME=WEIGHTS; give it once for each system. By default dcp and aecrnet.")] = None,
+    output: Annotated[Path, typer.Option(
+        dir_okay=False, help="The executed notebook; its figures go beside it.")] = Path("runs/gallery/gallery.ipynb"),
+    profile: Profile = MINI,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Pictures of each dataset.")] = 2,
 ) -> None:
-    """Compare any systems and weights on pictures of a real dataset, in a notebook."""
+    """Make a gallery of real hazy pictures through any systems and weights: Figures 7 and 8 on the real datasets."""
     from reprolib.report.pictures import write
 
-    print(write(dataset, system, output, root, count))
+    print(write(dataset or (), system or ("dcp", "aecrnet"), output, profile, count))
