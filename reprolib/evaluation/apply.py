@@ -113,9 +113,10 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
                 raise UserError(f"{name} answers with numbers that are not finite", where=path,
                                 fix="check the weights with another picture")
         except UserError as error:
+            told = UserError(error.what, where=error.where or path, fix=error.fix)  # networks know no files
             if not source.is_dir():
-                raise
-            outcome.failures.append(error)
+                raise told from error
+            outcome.failures.append(told)
             continue
         for target, result_HW3 in zip(targets, results, strict=True):
             write_image(target, np.concatenate((to_uint8(result_HW3), picture_HWC[..., 3:]), axis=2))

@@ -47,8 +47,9 @@ class Large(nn.Module):
         """What a person should know of its results on large pictures; None where they are those of the whole picture.
         """
         if self.tiled and self.takes_means:
-            return (f"tiled, with {self.system.name}'s means over all pixels from parts of the picture; "
-                    "--tile 0 computes it at once")
+            return (f"tiled, with {self.system.name}'s means over all pixels from parts of the picture "
+                    "(at most 6 of 255 steps off where it was measured, docs/large-pictures.md); --tile 0 computes "
+                    "it at once")
         if self.tiled or self.system.large is not None:
             return None
         return f"{self.system.name} needs all of it at once ({self.global_operation})"

@@ -149,7 +149,21 @@ def test_kind_15_tiles_are_refused_where_they_would_show_and_what_is_done_with_a
     save_weights(system.build(width=4, blocks=1), tmp_path / "w.safetensors",
                  header=Header("fdu", {"width": 4, "blocks": 1}))
     (note,) = apply(tmp_path / "a.png", tmp_path / "d.png", "dehazing", "fdu", tmp_path / "w.safetensors", "mini").notes
-    assert "a.png is large: tiled, with fdu's means over all pixels from parts of the picture; --tile 0" in note
+    assert "a.png is large: tiled, with fdu's means over all pixels from parts" in note and "--tile 0" in note
+
+
+def test_kind_13_a_picture_that_a_network_cannot_take_is_named(tmp_path: Path) -> None:
+    system, options = models.get("cut"), {"width": 4, "blocks": 1}
+    save_weights(system.part(system.build(**options), *system.inference), tmp_path / "w.safetensors",
+                 header=Header("cut", options))
+    write_png(tmp_path / "in" / "tiny.png", photo(3, 3))
+    write_png(tmp_path / "in" / "odd.png", photo(13, 17))
+    outcome = apply(tmp_path / "in", tmp_path / "out", "translation", "cut", tmp_path / "w.safetensors", "mini")
+    assert outcome.written == 1 and "cannot take 4x4 pixels" in str(outcome.failures[0])
+    assert "tiny.png" in str(outcome.failures[0])
+    with pytest.raises(UserError, match=r"cannot take.*tiny.png"):
+        apply(tmp_path / "in" / "tiny.png", tmp_path / "b.png", "translation", "cut", tmp_path / "w.safetensors",
+              "mini")
 
 
 def test_kind_3_a_network_that_answers_no_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
