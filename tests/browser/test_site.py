@@ -56,7 +56,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Page("api/index", "# Python\n\n```{toctree}\ncontrast\n```"),
             Page("api/contrast", f"# contrast\n\n{room}")]))
         site.write(root / "out" / "site", root)
+        before = (root / "out" / "site" / "index.html").read_bytes()
         site.write(root / "out" / "site", root)  # takes the place of the one before
+        assert (root / "out" / "site" / "index.html").read_bytes() == before  # DVC tracks it
     assert [path.name for path in (root / "out").iterdir()] == ["site"]
     return root / "out" / "site"
 
