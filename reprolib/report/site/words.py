@@ -14,8 +14,8 @@ import reprolib
 from reprolib.report.site.page import Page, toctree
 from reprolib.report.site.source import Source
 
-PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "results/bench/README.md",
-         "results/published/tables/*.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "examples/README.md",
+         "results/bench/README.md", "results/published/tables/*.md")
 """Written pages, of which a project may lack some."""
 
 LINK = re.compile(r"(!?)\[((?:[^\]\[]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
