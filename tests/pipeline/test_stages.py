@@ -106,7 +106,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with all datasets, tiny, and random extractors."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("notebooks", "results"):
-        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("mini", "lab", "paper", "hour"))
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns(*profiles(PROJECT)))
     layouts.install(folder, n=12, size=SIZE)
     for dataset in datasets().values():
         if dataset.embedded:
@@ -124,7 +124,7 @@ def in_this_process(source: Path, output: Path, parameters: dict[str, Any], name
     shutil.copy(source, output)
 
 
-@pytest.mark.parametrize("profile", [name for name in profiles(PROJECT) if name != "hour"])  # has some of mini's runs
+@pytest.mark.parametrize("profile", profiles(PROJECT))
 def test_every_stage_runs(profile: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     monkeypatch.delenv("REPROLIB_DATA", raising=False)
