@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from cells import run_cells
+from PIL import Image
 
 from reprolib import models
 from reprolib.commands.main import run as command
@@ -101,6 +102,16 @@ def embedded(dataset: Dataset, folder: Path) -> None:
                 write_png(folder / f"{split}B" / f"{i}.png", layouts.landscape(seed + 500, SIZE))
 
 
+def scenes(folder: Path) -> None:
+    """Pictures with depths, in millimetres, under which haze is drawn while training."""
+    for scene in (*range(1, 13), *range(1351, 1354)):
+        width, height = SIZE[0] + 20, SIZE[1] + 20  # with NYU's border
+        write_png(folder / "images" / f"{scene}.png", layouts.landscape(50_000 + scene, (width, height)))
+        depth = np.linspace(4000, 1000, height)[:, None].repeat(width, 1).astype(np.uint16)
+        (folder / "depths").mkdir(exist_ok=True)
+        Image.fromarray(depth).save(folder / "depths" / f"{scene}.png")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project with all datasets, tiny, and random extractors."""
@@ -111,6 +122,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for dataset in datasets().values():
         if dataset.embedded:
             embedded(dataset, folder / "data" / dataset.name)
+    scenes(folder / "data" / "reside-its-like")
     torch.manual_seed(0)
     for name in ("vgg16", "vgg19"):
         save_weights(VGGFeatures(name, taps=((1, 2), (2, 2), (3, 3), (4, 3), (5, 1))).state_dict(),
