@@ -33,9 +33,9 @@ nothing changed.
 `time.time` a day back, as after a clock that was wrong. The kernel's own clock was not touched.
 
 Found by it and mended: a full disk under `torch.save`, which covers what the system says with an error of its own; \
-a download that was killed between its last move and its registration, which then refused its own folder; what a killed \
-`data prepare` left beside the dataset; a killed training's workers, which on a crowded machine held its lock for more \
-than the 15 seconds that the next one waited (a minute now).
+a download that was killed between its last move and its registration, which then refused its own folder; what a \
+killed `data prepare` left beside the dataset; a killed training's workers, which on a crowded machine held its lock \
+for more than the 15 seconds that the next one waited (a minute now).
 
 Commands are copies (fork) of one process that has loaded its libraries, so that a moment costs little more than the \
 command's own work: the loading itself, which writes nothing, is not among the moments.
