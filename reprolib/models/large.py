@@ -48,7 +48,7 @@ class Large(nn.Module):
         """
         if self.tiled and self.takes_means:
             return (f"tiled, with {self.system.name}'s means over all pixels from parts of the picture "
-                    "(at most 6 of 255 steps off where it was measured, docs/large-pictures.md); --tile 0 computes "
+                    "(up to 9 of 255 steps off where it was measured, docs/large-pictures.md); --tile 0 computes "
                     "it at once")
         if self.tiled or self.system.large is not None:
             return None
