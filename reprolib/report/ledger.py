@@ -60,7 +60,8 @@ def read(profile: str, root: Path = Path()) -> list[Entry]:
 
 def statuses(entries: list[Entry]) -> str:
     """How many printed cells have which status by their strongest evidence, in words."""
-    counts = Counter(e["status"] for e in strongest(entries) if e["printed"])
+    counts = Counter("off" if e["gap"] is not None and str(e["status"]).startswith("off by") else e["status"]
+                     for e in strongest(entries) if e["printed"])
     return ", ".join(f"{number} {status}" for status, number in counts.items())
 
 

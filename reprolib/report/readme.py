@@ -104,8 +104,9 @@ def profiles(root: Path = Path()) -> list[str]:
         name = path.parent.name
         entries = ledger.read(name, root)
         place = results_folder(name).as_posix()
-        lines.append(f"* Profile `{name}`: {ledger.statuses(entries)}. [Results]({place}/README.md), "
-                     f"[ledger]({place}/ledger.md), [notebooks]({place}/notebooks)")
+        pages = {"Results": "README.md", "ledger": "ledger.md", "notebooks": "notebooks"}
+        links = [f"[{page}]({place}/{file})" for page, file in pages.items() if (path.parent / file).exists()]
+        lines.append(f"* Profile `{name}`: {ledger.statuses(entries)}. {', '.join(links)}")
     return lines
 
 
