@@ -8,6 +8,7 @@ drn's 896 of 1024 scaled to 128; and as many steps as 250 epochs of 2975 photos 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from reprolib.metrics.miou import miou
 from reprolib.metrics.segmentation import confusion_of, resize, true_labels
 from reprolib.models.segmentation.drn import DRND22, MULTIPLE, import_base
 from reprolib.models.weights import load_weights
+from reprolib.runs.concurrent import side_by_side
 from reprolib.runs.digests import code_digest
 from reprolib.runs.inputs import labelled
 from reprolib.runs.places import profile_folder
@@ -153,14 +155,17 @@ def train_segmenters(profile: str, *, root: Path = Path(), accelerator: str = "a
                      imagenet: Path | None = None) -> list[Trained]:
     """A segmenter for each dataset of label maps that a profile measures on; finished ones stay.
 
+    On a CPU each is trained by one thread, as all runs of the pipeline are: its scores must not depend on the cores.
     Writes profiles/NAME/segmenter.yaml, too: whose measuring reads which weights, for the pipeline.
 
     Raises:
         UserError: as `train_segmenter`.
     """
     known = read_profile(profile, root)
-    found = {name: train_segmenter(segmenter_run(name, profile, known.segmenter), root=root, accelerator=accelerator,
-                                   imagenet=imagenet) for name in labelled(known)}
+    work = partial(train_segmenter, root=root, accelerator=accelerator, imagenet=imagenet)
+    names = labelled(known)
+    runs = [segmenter_run(name, profile, known.segmenter) for name in names]
+    found = dict(zip(names, side_by_side(work, runs, accelerator=accelerator, always=True), strict=True))
     (root / "checkpoints" / profile / "segmenter").mkdir(parents=True, exist_ok=True)
     digests = {name: file_identity(trained.folder / "last.safetensors").digest for name, trained in found.items()}
     reading = {s: {r.measured_on: digests[r.measured_on] for r in known.of_system(s) if r.measured_on in digests}
