@@ -11,7 +11,6 @@ import typer
 from reprolib.commands.console import show
 from reprolib.commands.options import Json, Root, refuse
 from reprolib.errors import UserError
-from reprolib.progress import say
 
 app = typer.Typer(no_args_is_help=True, help="Prepare, download, register and check datasets.")
 
@@ -100,6 +99,8 @@ def data_verify(
 
 def _accept(terms: str, yes: bool) -> bool:
     """Show a dataset's terms; ask, where somebody can answer."""
+    from reprolib.progress import say
+
     say(terms)
     asked = sys.stdin is not None and sys.stdin.isatty()
     return yes or (asked and typer.confirm("Do you accept these terms?", err=True))

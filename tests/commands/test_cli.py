@@ -132,7 +132,7 @@ def test_kind_14_ffanets_authors_file_of_19_blocks_dehazes_without_options(repro
     (("ledger", "--profile", "minni"), "did you mean 'mini'"),
     (("measure", "aecrnet-dens"), "did you mean 'aecrnet-dense'"),
     (("evaluate", "dcp", "--dataset", "sots-indoor", "--root", "nowhere"), "nowhere"),
-    (("evaluate", "dcp"), "Missing option '--dataset'"),
+    (("evaluate", "dcp"), "no pictures given to measure on: add --dataset NAME"),
     (("evaluate", "dcp", "--dataset", "sots-indor"), "did you mean 'sots-indoor'"),
     (("dehaze", "nothing.png", "out.png", "--system", "dcp"), "no such picture"),
     (("dehaze", "README.md", "out.png", "--system", "dcp"), "not a picture"),
