@@ -53,7 +53,7 @@ def weights_of(run: TaskRun, root: Path = Path()) -> Path | None:
 
 
 def described(weights: Path) -> str:
-    """Whose they are, in words: 'aecrnet of profile indoor, 5,000 steps, 2,614,229 scalars'."""
+    """Whose they are, in words: 'aecrnet of profile indoor: 2,614,229 scalars, 5,000 steps'."""
     header = read_header(weights)
     scalars = count(header.system, header.options)
     run, profile = (header.run.get(key, "?") for key in ("name", "profile"))
