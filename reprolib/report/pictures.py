@@ -14,8 +14,8 @@ import numpy as np
 from reprolib import models
 from reprolib.data.registry import datasets, get_dataset, locate
 from reprolib.errors import UserError
-from reprolib.evaluation.apply import trained
 from reprolib.evaluation.networks import device, load_network
+from reprolib.evaluation.trained import trained
 from reprolib.metrics.protocols import measure
 from reprolib.models.inference import restore, to_uint8
 from reprolib.report.comparison import Panel, Row

@@ -54,7 +54,7 @@ class Evidence:
     pictures: int = 0
     why: str = ""
     """What a reader must know: a stand-in, a reduced network, code that has changed since."""
-    rank: Rank = field(default=(False,) * 4 + (0, 0), compare=False)  # type: ignore[assignment]
+    rank: Rank = field(default=(False,) * 4 + (0, 0), compare=False)
 
     @property
     def verdict(self) -> str:

@@ -26,6 +26,7 @@ from reprolib.data.registry import datasets, get_dataset, own_dataset
 from reprolib.errors import UserError, unknown
 from reprolib.files import read_yaml
 from reprolib.models.objective import Contrast, DehazingObjective, TranslationObjective
+from reprolib.models.system import System
 from reprolib.runs.places import profile_folder
 from reprolib.runs.rows import check_rows, own_rows
 from reprolib.runs.run import RUNS, DehazingRun, Optimiser, Schedule, TranslationRun
@@ -201,14 +202,14 @@ def _build(profile: str, system: str, name: str, own: Mapping[str, Any], content
     return run
 
 
-def _of_objective(spec: models.System) -> dict[str, Any]:
+def _of_objective(spec: System) -> dict[str, Any]:
     """What makes a dehazer itself; a translator's objective is complete by itself."""
     if not isinstance(spec.objective, DehazingObjective):
         return {}
     return {key: value for key, value in asdict(spec.objective).items() if value is not None}
 
 
-def _check_against_system(run: TaskRun, spec: models.System, place: str) -> None:
+def _check_against_system(run: TaskRun, spec: System, place: str) -> None:
     """Options of network and objective, datasets, rate: what one look at the profile can tell.
 
     Raises:
