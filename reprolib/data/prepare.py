@@ -125,7 +125,7 @@ def _write_photos(folder: Path, name: str, wheel: Path | None) -> Parameters:
 
 def _write_photo(folder: Path, name: str, split: str, photo: str, jpeg: bytes) -> Parameters:
     """Write one photo, once clear, and its hazy versions."""
-    clear = photos.shrink(jpeg)
+    clear = photos.shrink(jpeg, get_dataset(name).size or photos.SIZE)
     write_png(folder / split / "clear" / f"{photo}.png", clear)
     drawn: Parameters = {}
     for variant in range(1, VARIANTS[split] + 1):
