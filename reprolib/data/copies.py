@@ -124,7 +124,8 @@ def without(train: Opened, found: Iterable[Copy]) -> Opened:
         rest, least = Domains(a, b, train.aligned), min(len(a), len(b))
     else:
         files = [row for row in train.files if gone.isdisjoint(map(_absolute, row[1:]))]
-        rest = (PairedFolder if isinstance(train, PairedFolder) else SceneFolder)(files, train.border)
+        rest = PairedFolder(files, train.border) if isinstance(train, PairedFolder) else \
+            SceneFolder(files, train.border, train.haze)
         least = len(files)
     if not least:
         raise UserError("nothing is left to train on but copies of test pictures", where=found[0],

@@ -30,6 +30,31 @@ class Haze:
     patchy: float = 0.0
     """How far beta varies over the picture, as a share of it: 0 is homogeneous."""
 
+    def draw(self, random: np.random.Generator) -> Veil:
+        """The haze of one picture; where it may be patchy, every other one is, by up to that share."""
+        beta, light = random.uniform(*self.beta), random.uniform(*self.light)
+        if not self.patchy:
+            return Veil(beta, light)
+        return Veil(beta, light, max(0.0, random.uniform(-self.patchy, self.patchy)), int(random.integers(2**32)))
+
+
+@dataclass(frozen=True)
+class Veil:
+    """The haze that was drawn for one picture."""
+
+    beta: float
+    light: float
+    patchy: float = 0.0
+    seed: int = 0
+    """Of the patches."""
+
+    def scattering(self, height: int, width: int) -> float | np.ndarray:
+        """beta of the whole picture, or of each of its pixels (HW)."""
+        if not self.patchy:
+            return self.beta
+        field = patches(height, width, np.random.default_rng(self.seed))
+        return self.beta * (1 + self.patchy * (field - 1))
+
 
 KINDS = {
     "haze-homogeneous": Haze(beta=(0.8, 2.0), light=(0.75, 1.0)),
@@ -93,7 +118,7 @@ def synthesise(clear_HW3: np.ndarray, dataset: str, photo: str, variant: int) ->
         hazy uint8 HW3, and the beta and A that were drawn.
     """
     kind, (height, width) = KINDS[dataset], clear_HW3.shape[:2]
-    depth = _depth_of(photo, height, width)
+    depth = depth_of(photo, height, width)
     random = generator(dataset, photo, variant)
     beta, light = float(random.uniform(*kind.beta)), float(random.uniform(*kind.light))
     local = beta * (1 + kind.patchy * (patches(height, width, random) - 1)) if kind.patchy else beta
@@ -101,7 +126,7 @@ def synthesise(clear_HW3: np.ndarray, dataset: str, photo: str, variant: int) ->
 
 
 @lru_cache(maxsize=4)
-def _depth_of(photo: str, height: int, width: int) -> np.ndarray:
+def depth_of(photo: str, height: int, width: int) -> np.ndarray:
     """A scene has one depth, whatever the haze."""
     return assumed_depth(height, width, generator("depth", photo))
 

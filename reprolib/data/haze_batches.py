@@ -17,8 +17,8 @@ class HazeBatches(StepBatches):
     """Training batches as a pure function of (seed, step): `batches[step]` is (hazy, clear), BCHW in [0, 1].
 
     Each batch draws distinct scenes; each row its own window, flip and quarter turns, as `CropBatches` does, and its
-    own haze: beta and A from the ranges of ITS, over the depth of the scene (`reprolib.data.reside`). Hazy pictures
-    are rounded to 8 bits, as those on disk are. With `rows` set, only these rows of the batch are decoded and returned.
+    own haze from the ranges of its dataset, over the depth of the scene (`reprolib.data.reside`). Hazy pictures are
+    rounded to 8 bits, as those on disk are. With `rows` set, only these rows of the batch are decoded and returned.
 
     Raises:
         UserError: a batch larger than the set, pictures smaller than the crop, or scenes of the test set among them.
@@ -40,11 +40,10 @@ class HazeBatches(StepBatches):
         for row, index in enumerate(random.choice(len(self.scenes), self.batch, replace=False).tolist()):
             name, (width, height) = self.scenes.files[index][0], self.scenes.size(index)
             window = Window.draw(random, name, width, height, self.crop)
-            beta, light = reside.draw(random)
+            veil = self.scenes.haze.draw(random)
             if row in wanted:  # of the others only the draws are needed: those of later rows come after them
                 scene = self.scenes[index]
-                part = scene.clear[window.inside]
-                haze = reside.hazy(part, scene.relative(window.inside), beta, light)
+                part, haze = scene.clear[window.inside], scene.hazy(veil, window.inside)
                 hazy.append(window.turn(haze) if self.augment else haze)
                 clear.append(window.turn(part) if self.augment else part)
         return to_tensor(np.stack(hazy)), to_tensor(np.stack(clear))

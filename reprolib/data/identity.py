@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from reprolib.data.paired import PairedFolder, open_split
-from reprolib.data.registry import get_dataset
+from reprolib.data.registry import get_dataset, locate
 from reprolib.data.scenes import SceneFolder, open_scenes
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError
@@ -106,6 +106,9 @@ def dataset_identity(name: str, split: str | None = None, root: Path | None = No
     """
     dataset = get_dataset(name)
     opener = open_domains if dataset.task == "translation" else open_split
+    if split is not None and dataset.parts:
+        locate(name, root)
+        return join({part: dataset_identity(part, split) for part in dataset.parts})
     if split is not None and dataset.kind == "scenes":
         return scenes_identity(open_scenes(name, split, root))
     if split is not None:

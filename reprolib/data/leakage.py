@@ -39,6 +39,8 @@ def leaks(dataset: str, measured_on: str, root: Path | None = None) -> list[Copy
     Raises:
         UserError: the training split cannot be opened, or a picture cannot be read.
     """
+    if parts := get_dataset(dataset).parts:
+        return list(dict.fromkeys(copy for part in parts for copy in leaks(part, measured_on)))
     if root is None and get_dataset(dataset).embedded and get_dataset(measured_on).embedded:
         return []
     train, opened = _open(dataset, "train", root), dict(_held_out(dataset, measured_on, root))

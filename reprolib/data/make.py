@@ -112,8 +112,8 @@ def _write(output: Path, source: Source, scene: int, files: Mapping[str, Render]
 
 def its_haze(scene: int, version: int) -> tuple[float, float]:
     """beta and A of one hazy picture of `data make reside-its`; of its numbers alone."""
-    beta, light = reside.draw(generator("reside-its", scene, version))
-    return round(beta, DIGITS), round(light, DIGITS)
+    drawn = reside.ITS.draw(generator("reside-its", scene, version))
+    return round(drawn.beta, DIGITS), round(drawn.light, DIGITS)
 
 
 def _its(scene: int, source: Source, beta: float | None, light: float | None) -> dict[str, Render]:

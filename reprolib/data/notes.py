@@ -21,8 +21,10 @@ def note_of(name: str, root: Path | None = None) -> str:
     A dataset that is nowhere on this machine has the manifest's note.
     """
     dataset = get_dataset(name)
+    if dataset.parts:
+        return "; ".join(filter(None, map(note_of, dataset.parts)))
     try:
-        if dataset.kind == "scenes":
+        if dataset.kind == "scenes" and not dataset.embedded:
             at_hand = 0
             for split in dataset.splits:
                 with suppress(UserError):  # a sample may lack a split
@@ -64,6 +66,8 @@ def training_note(name: str, root: Path | None = None) -> str:
     Of scenes, `note_of` says it.
     """
     dataset = get_dataset(name)
+    if dataset.parts:
+        return "; ".join(f"{part}: {told}" for part in dataset.parts if (told := training_note(part)))
     if dataset.own:
         return f"one picture in {VAL_EVERY} ({VAL_MOST} at most) held out of training for validation"
     if dataset.embedded or dataset.kind == "scenes":

@@ -44,8 +44,8 @@ Parameters = dict[str, dict[str, float]]
 def prepare(name: str, out: Path | None = None, wheel: Path | None = None) -> Path:
     """Write an embedded dataset below data/NAME; whole, or not at all.
 
-    Dehazing pairs go to {train,val,test}/{hazy,clear}, unpaired domains to {train,val,test}{A,B}, aligned pairs to
-    {train,val,test}.
+    Dehazing pairs go to {train,val,test}/{hazy,clear}, scenes to {train,val}/{clear,depth}, unpaired domains to
+    {train,val,test}{A,B}, aligned pairs to {train,val,test}.
 
     Args:
         out: another folder to write to.
@@ -113,7 +113,7 @@ def _workshop(out: Path) -> Iterator[Path]:
 def _write_photos(folder: Path, name: str, wheel: Path | None) -> Parameters:
     """Write every split of a street-photo dataset."""
     jpegs = photos.load(wheel)
-    jobs = [(split, photo) for split in VARIANTS for photo in photos.split(split)]
+    jobs = [(split, photo) for split in get_dataset(name).splits for photo in photos.split(split)]
     with ThreadPoolExecutor(THREADS) as pool:  # nearly all of the time is PNG compression, which runs beside Python
         waiting = [pool.submit(_write_photo, folder, name, split, photo, jpegs[photo]) for split, photo in jobs]
         try:
@@ -124,9 +124,13 @@ def _write_photos(folder: Path, name: str, wheel: Path | None) -> Parameters:
 
 
 def _write_photo(folder: Path, name: str, split: str, photo: str, jpeg: bytes) -> Parameters:
-    """Write one photo, once clear, and its hazy versions."""
+    """Write one photo, once clear, and its hazy versions; of scenes, its depth instead."""
     clear = photos.shrink(jpeg, get_dataset(name).size or photos.SIZE)
     write_png(folder / split / "clear" / f"{photo}.png", clear)
+    if get_dataset(name).kind == "scenes":
+        depth = haze.depth_of(photo, *clear.shape[:2])
+        write_png(folder / split / "depth" / f"{photo}.png", np.repeat((depth * 255)[..., None].astype(np.uint8), 3, 2))
+        return {}
     drawn: Parameters = {}
     for variant in range(1, VARIANTS[split] + 1):
         hazy, parameters = haze.synthesise(clear, name, photo, variant)

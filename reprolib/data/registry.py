@@ -39,7 +39,11 @@ class Dataset:
     citation: str
     kind: str = "pairs"
     """Dehazing: 'pairs' of hazy and clear pictures; 'scenes', clear pictures with their depth, for training alone: haze
-    is drawn over them anew at every step."""
+    is drawn over them anew at every step; 'mixture', several datasets to train on together (`parts`)."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Of a mixture: its datasets, and the share of the steps that takes its batch from each."""
+    haze: Mapping[str, Any] = field(default_factory=dict)
+    """Of scenes: the ranges that haze is drawn from (`reprolib.data.haze.Haze`), where they are not those of ITS."""
     embedded: bool = False
     """Made from pictures inside Python packages, by `reprolib data prepare`."""
     note: str = ""
@@ -161,7 +165,8 @@ def data_home() -> Path | None:
 
 
 def locate(name: str, root: Path | None = None) -> Path:
-    """Folder of a dataset: `root` if given, else registered, else $REPROLIB_DATA/data/NAME, else data/NAME.
+    """Folder of a dataset: `root` if given, else registered, else $REPROLIB_DATA/data/NAME, else data/NAME; of a
+    mixture, that of its first part, if all are here.
 
     Raises:
         UserError: it is nowhere, with the command that gets it; its registered folder has gone; or REPROLIB_DATA names
@@ -170,6 +175,11 @@ def locate(name: str, root: Path | None = None) -> Path:
     dataset = get_dataset(name)
     if dataset.own:
         return next(iter(dataset.own.values()))
+    if dataset.parts:
+        if root is not None:
+            raise UserError(f"'{name}' has no folder of its own", where=root,
+                            fix=f"register its parts: {', '.join(dataset.parts)}")
+        return [locate(part) for part in dataset.parts][0]
     if root is not None:
         if not Path(root).is_dir():
             raise UserError("no such folder", where=root, fix=f"give the folder that holds {name}")

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from reprolib.data.haze import Haze
 from reprolib.errors import UserError
 
 BORDER = 10
@@ -33,18 +34,13 @@ TRAINING, TEST = range(1, 1400), range(1400, 1450)
 VERSIONS = range(1, 11)
 """Hazy pictures of a scene, in ITS as in SOTS."""
 
-BETA, LIGHT = (0.6, 1.8), (0.7, 1.0)
+ITS = Haze(beta=(0.6, 1.8), light=(0.7, 1.0))
 """Ranges of beta and of the airlight A in ITS, as published."""
 
 
 def sots_beta(version: int) -> float:
     """beta of version 1 to 10 of a SOTS indoor scene: 0.6 to 1.5."""
     return (version + 5) / 10
-
-
-def draw(random: np.random.Generator) -> tuple[float, float]:
-    """beta and the airlight A of one hazy picture of ITS."""
-    return random.uniform(*BETA), random.uniform(*LIGHT)
 
 
 def relative(depth_HW: np.ndarray) -> np.ndarray:
@@ -61,12 +57,13 @@ def relative(depth_HW: np.ndarray) -> np.ndarray:
     return depth_HW / farthest
 
 
-def hazy(clear_HW3: np.ndarray, relative_HW: np.ndarray, beta: float, light: float) -> np.ndarray:
+def hazy(clear_HW3: np.ndarray, relative_HW: np.ndarray, beta: float | np.ndarray, light: float) -> np.ndarray:
     """I = J t + A (1 - t), rounded to 8 bits.
 
     Args:
         clear_HW3: J, uint8 RGB.
         relative_HW: d / max d in [0, 1].
+        beta: of the picture, or of each pixel (HW).
         light: A in [0, 1].
 
     Returns:

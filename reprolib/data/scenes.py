@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from reprolib.data import reside
-from reprolib.data.haze import generator
+from reprolib.data.haze import Haze, Veil, generator
 from reprolib.data.images import list_images, read_rgb, read_size
 from reprolib.data.paired import Pair, number
 from reprolib.data.registry import get_dataset, locate
@@ -45,6 +45,12 @@ class Scene:
         """d / max d of a part, where max d is that of the whole picture; in (0, 1]."""
         return (self.depth[part] + FLOORED) / self.farthest
 
+    def hazy(self, veil: Veil, part: tuple[slice, slice] = (slice(None), slice(None))) -> np.ndarray:
+        """A part of the picture under haze, rounded to 8 bits as pictures on disk are; uint8 HW3."""
+        beta = veil.scattering(*self.depth.shape)
+        local = beta[part] if isinstance(beta, np.ndarray) else beta
+        return reside.hazy(self.clear[part], self.relative(part), local, veil.light)
+
 
 class SceneFolder:
     """Scenes, decoded when asked for and kept in memory while they are few.
@@ -52,10 +58,11 @@ class SceneFolder:
     Args:
         files: name, clear picture and depth of each scene.
         border: pixels to cut off each side.
+        haze: what is drawn over them.
     """
 
-    def __init__(self, files: list[tuple[str, Path, Path]], border: int = 0):
-        self.files, self.border = files, border
+    def __init__(self, files: list[tuple[str, Path, Path]], border: int = 0, haze: Haze = reside.ITS):
+        self.files, self.border, self.haze = files, border, haze
         self._sizes: dict[int, tuple[int, int]] = {}
         self._cache: dict[int, Scene] = {}
         self._cached_bytes = 0
@@ -115,8 +122,7 @@ class FixedHaze:
 
     def __getitem__(self, index: int) -> Pair:
         scene = self.scenes[index]
-        beta, light = reside.draw(generator("fixed haze", scene.name))
-        return Pair(scene.name, reside.hazy(scene.clear, scene.relative(), beta, light), scene.clear)
+        return Pair(scene.name, scene.hazy(self.scenes.haze.draw(generator("fixed haze", scene.name))), scene.clear)
 
 
 def read_depth(path: Path) -> np.ndarray:
@@ -172,8 +178,11 @@ def open_scenes(name: str, split: str, root: Path | None = None) -> SceneFolder:
     if split not in dataset.splits:
         raise unknown(f"split of {name}", split, dataset.splits)
     folder = locate(name, root)
+    haze = Haze(**dataset.haze) if dataset.haze else reside.ITS
+    if dataset.embedded:
+        return SceneFolder(find_scenes(folder / split), dataset.border, haze)
     first, last = dataset.splits[split]["ids"]
     files = [f for f in find_scenes(folder) if first <= number(f[0]) <= last]
     if not files:
         raise UserError(f"no pictures of split '{split}'", where=folder, fix=f"scenes {first} to {last} are expected")
-    return SceneFolder(files, dataset.border)
+    return SceneFolder(files, dataset.border, haze)

@@ -87,6 +87,8 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
         UserError: unknown dataset, or no such folder. What is wrong inside the folder is reported, not raised.
     """
     dataset = get_dataset(name)
+    if dataset.parts:
+        raise UserError(f"'{name}' is a mixture of {', '.join(dataset.parts)}", fix="check each of them")
     report = Report(name, locate(name, root))
     if dataset.task == "translation":
         _check_domains(dataset, report, full)
@@ -267,10 +269,13 @@ def _check_files(dataset: Dataset, files: list[tuple[str, Path, Path]], report: 
 
 def _check_scenes(dataset: Dataset, report: Report, full: bool) -> None:
     """Clear pictures with depth: names, sizes, and whether both decode. Scenes of no split are left aside."""
-    report.unit, report.expected = "scene", dataset.scenes or 0
-    wanted = {i for split in dataset.splits.values() for i in range(split["ids"][0], split["ids"][1] + 1)}
+    report.unit, report.expected = "scene", dataset.scenes or sum(split["pairs"] for split in dataset.splits.values())
     try:
-        files = [f for f in find_scenes(report.root) if number(f[0]) in wanted]
+        if dataset.embedded:
+            files = [f for split in dataset.splits for f in find_scenes(report.root / split)]
+        else:
+            wanted = {i for split in dataset.splits.values() for i in range(split["ids"][0], split["ids"][1] + 1)}
+            files = [f for f in find_scenes(report.root) if number(f[0]) in wanted]
     except UserError as error:
         report.problems.append(str(error))
         return

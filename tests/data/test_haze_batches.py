@@ -11,6 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from reprolib.data import reside, scenes
+from reprolib.data.haze import Haze
 from reprolib.data.haze_batches import HazeBatches
 from reprolib.data.images import write_png
 from reprolib.data.paired import open_split
@@ -88,9 +89,10 @@ def _misfit(hazy: np.ndarray, clear: np.ndarray, relative: np.ndarray, beta: flo
     return float(np.abs(hazy - clear * t - 255 * light * (1 - t)).max()), beta, light
 
 
-def test_haze_is_the_equation_to_half_a_grey_level(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reside, "draw", lambda random: (1.1, 0.85))
-    pair = batches(open_scenes(NAME, "train", root), augment=False)[0]
+def test_haze_is_the_equation_to_half_a_grey_level(root: Path) -> None:
+    folder = open_scenes(NAME, "train", root)
+    folder.haze = Haze(beta=(1.1, 1.1), light=(0.85, 0.85))
+    pair = batches(folder, augment=False)[0]
     for i, j in zip(*((255 * side.double()).permute(0, 2, 3, 1).numpy() for side in pair), strict=True):
         scene = SCENES[round(j[0, 0, 2])]
         x, y = np.rint(j[..., 0]).astype(int), np.rint(j[..., 1]).astype(int)
@@ -176,6 +178,21 @@ def test_what_cannot_be_used_is_told_in_one_line(root: Path, tmp_path: Path) -> 
     write_png(root / "images" / "20.PNG", clear_of(3))
     with pytest.raises(UserError, match="two pictures of one name"):
         find_scenes(root)
+
+
+def test_patchy_haze_varies_over_the_picture_and_every_other_one_is_patchy(root: Path) -> None:
+    folder = open_scenes(NAME, "train", root)
+    folder.haze = Haze(beta=(1.0, 2.0), light=(0.7, 0.9), patchy=0.9)
+    veils = [folder.haze.draw(np.random.default_rng(seed)) for seed in range(200)]
+    assert 70 < sum(not v.patchy for v in veils) < 130 and max(v.patchy for v in veils) <= 0.9
+    one = next(v for v in veils if v.patchy > 0.5)
+    field = one.scattering(30, 44)
+    assert isinstance(field, np.ndarray) and field.shape == (30, 44) and field.std() > 0.2 * one.beta
+    assert abs(field.mean() / one.beta - 1) < 0.1 and field.min() > 0
+    scene, inside = folder[0], (slice(5, 20), slice(7, 30))
+    t = np.exp(-field * scene.relative())[..., None]  # of the whole picture, wherever the crop lies
+    expected = (scene.clear * t + 255 * one.light * (1 - t))[inside]
+    assert np.abs(scene.hazy(one, inside) - expected).max() <= 0.5 + 1e-4
 
 
 def test_the_sample_of_nyu(shared: Path) -> None:

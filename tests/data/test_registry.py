@@ -14,7 +14,8 @@ from reprolib.data.prepare import VARIANTS
 from reprolib.data.registry import REGISTERED, datasets, get_dataset, locate
 from reprolib.errors import UserError
 
-EMBEDDED = {"haze-homogeneous", "haze-dense", "haze-nonhomogeneous", "motorcycle"}
+PAIRS = {"haze-homogeneous", "haze-dense", "haze-nonhomogeneous"}
+EMBEDDED = PAIRS | {"motorcycle", "street-haze"}
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_splits_of_numbered_scenes_do_not_overlap_and_add_up() -> None:
 
 
 def test_embedded_manifests_agree_with_the_photo_lists() -> None:
-    for name in EMBEDDED - {"motorcycle"}:
+    for name in PAIRS:
         splits = {s: c["pairs"] for s, c in get_dataset(name).splits.items()}
         assert splits == {s: len(photos.split(s)) * VARIANTS[s] for s in VARIANTS}
         assert get_dataset(name).note == "synthetic haze, assumed depth"
@@ -75,7 +76,7 @@ def test_embedded_manifests_agree_with_the_photo_lists() -> None:
 def test_every_manifest_says_what_a_person_needs() -> None:
     for d in datasets().values():
         assert d.title and d.licence and d.citation and d.splits
-        assert (d.embedded or d.kind == "scenes") == bool(d.note) and (d.embedded or d.hint)
+        assert (d.embedded or d.kind == "scenes") == bool(d.note) and (d.embedded or d.parts or d.hint)
 
 
 def test_unknown_name_gets_the_nearest() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.data import ConcatDataset, Dataset
 
 from reprolib import models
 from reprolib.contrast.features import load_features
@@ -18,7 +19,8 @@ from reprolib.contrast.losses import LAYER_WEIGHTS, ContrastiveRegularisation
 from reprolib.contrast.samples import Rate
 from reprolib.data.copies import Copy, without
 from reprolib.data.haze_batches import HazeBatches
-from reprolib.data.paired import Pair, open_split
+from reprolib.data.mixture import MixedBatches
+from reprolib.data.paired import Pair, PairedFolder, open_split
 from reprolib.data.paired_batches import CropBatches
 from reprolib.data.registry import get_dataset
 from reprolib.data.scenes import FixedHaze, open_scenes
@@ -35,8 +37,8 @@ TEACHING = 1 / 3
 """Share of a distilled run's steps that goes to the teacher first: 30 of 90 epochs, as users report KDDN's schedule."""
 
 
-Batches = CropBatches | HazeBatches
-"""Pairs from disk, or clear pictures under haze drawn at every step."""
+Batches = CropBatches | HazeBatches | MixedBatches
+"""Pairs from disk, clear pictures under haze drawn at every step, or several datasets of either kind."""
 
 
 @runtime_checkable
@@ -165,8 +167,18 @@ def open_run(run: DehazingRun, fabric: Fabric, data_root: Path | None = None,
 
 
 def _open_data(run: DehazingRun, root: Path | None, leaks: Sequence[Copy]) -> tuple[Batches, Iterable[Pair]]:
-    """What is trained on, and what is validated on."""
-    name = run.dataset
+    """What is trained on, and what is validated on; of a mixture, all that its parts validate on."""
+    parts = get_dataset(run.dataset).parts
+    if not parts:
+        return _open_one(run, run.dataset, root, leaks)
+    opened = [_open_one(run, part, root, leaks) for part in parts]
+    validation: ConcatDataset[Pair] = ConcatDataset([cast(Dataset[Pair], pairs) for _, pairs in opened])
+    batches = MixedBatches([b for b, _ in opened], tuple(parts.values()), run.steps, run.seed)
+    return batches, cast(Iterable[Pair], validation)
+
+
+def _open_one(run: DehazingRun, name: str, root: Path | None,
+              leaks: Sequence[Copy]) -> tuple[CropBatches | HazeBatches, PairedFolder | FixedHaze]:
     shape = (run.crop, run.batch, run.steps, run.seed, run.augment)
     if get_dataset(name).kind == "scenes":
         scenes, held_out = (without(open_scenes(name, split, root), leaks) for split in ("train", "val"))
