@@ -78,7 +78,7 @@ def train(
     changes: dict[str, Any] = {
         "seed": seed, "steps": steps, "batch": batch, "crop": crop, "learning_rate": learning_rate,
         "precision": precision, "recipe": recipe}
-    chosen = select(profile, targets, dataset, **changes)
+    chosen = [r for r in select(profile, targets, dataset, **changes) if not r.weights_of or r.id in targets]
     for name in dict.fromkeys(r.system for r in chosen if not models.get(r.system).trained):
         refuse(f"{name}, which has nothing to train", dataset=dataset, **changes, root=root, init=init,
                log=log)

@@ -7,11 +7,15 @@ them to their places; a network is also used straight from there, so that it wor
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import reprolib
+from reprolib import metrics
+from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError
 from reprolib.evaluation.networks import count
+from reprolib.evaluation.record import read_file
 from reprolib.files import read_yaml
 from reprolib.models.weights import read_header
 from reprolib.runs.places import Places, profile_folder
@@ -28,8 +32,8 @@ def trained(system: str, profile: str | None = None, dataset: str | None = None,
     """Weights of a system that a run of a profile has made, or that were released.
 
     Args:
-        profile: its first run that has weights; None takes of all profiles the largest network, and of equal ones that
-            of the most steps.
+        profile: its first run that has weights; None takes of all profiles the network that scored best on real test
+            pictures, and where none was measured on any, the largest, of equal ones that of the most steps.
         dataset: only of runs that were trained or are measured on it.
 
     Raises:
@@ -38,12 +42,15 @@ def trained(system: str, profile: str | None = None, dataset: str | None = None,
     if not (root / "profiles").is_dir() and (CHECKOUT / "profiles").is_dir():
         root = CHECKOUT  # a photo may lie anywhere
     names = profiles(root) if profile is None else [profile]
-    found = [path for name in names for run in _runs(system, name, dataset, root) if (path := weights_of(run, root))]
+    found = [(run, path) for name in names for run in _runs(system, name, dataset, root)
+             if (path := weights_of(run, root))]
     if not found:
         on, where = f" on {dataset}" if dataset else "", f" in profile '{profile}'" if profile else ""
         raise UserError(f"no trained {system}{on}{where}", where=root / "checkpoints" / (profile or ""),
                         fix=f"give --weights FILE, or run `reprolib train {system} --profile {profile or 'mini'}`")
-    return found[0] if profile else max(found, key=lambda path: _strength(system, path))
+    if profile:
+        return found[0][1]
+    return max((_strength(run, path, root), path) for run, path in found)[1]
 
 
 def weights_of(run: TaskRun, root: Path = Path()) -> Path | None:
@@ -65,9 +72,18 @@ def _runs(system: str, profile: str, dataset: str | None, root: Path) -> list[Ta
     return runs or ([find(profile, system, dataset, root)] if dataset is not None else [])  # trained by hand
 
 
-def _strength(system: str, path: Path) -> tuple[int, int]:
-    header = read_header(path, system)
-    return count(system, header.options), header.step
+def _strength(run: TaskRun, path: Path, root: Path) -> tuple[float, int, int]:
+    header = read_header(path, run.system)
+    return _score(run, root), count(run.system, header.options), header.step
+
+
+def _score(run: TaskRun, root: Path) -> float:
+    """The first metric of its records on real test pictures, the more the better; -inf without any."""
+    path = Places(run, root).records
+    for record in read_file(path) if path.is_file() and not run.weights_of else ():
+        if record.value is not None and not get_dataset(record.dataset).embedded:
+            return record.value if metrics.get(record.metric).better == "higher" else -record.value
+    return -math.inf
 
 
 def _released(path: Path, run: TaskRun, root: Path) -> Path | None:

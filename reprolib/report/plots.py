@@ -41,7 +41,7 @@ def write(profile: str, root: Path = Path()) -> None:
         write_text(results_folder(profile, root) / "metrics" / f"{row}.json",
                    json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
     logs = {(run.system, run.id): _log(Places(run, root).checkpoint / "log.csv")
-            for run in read_profile(profile, root).runs.values()}
+            for run in read_profile(profile, root).runs.values() if not run.weights_of}
     plots = {"loss": curves(logs, "loss"), "validation": curves(logs, "validation"), "psnr": bars(measured)}
     for name, (columns, rows) in plots.items():
         text = io.StringIO()

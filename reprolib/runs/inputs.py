@@ -93,7 +93,7 @@ def reads(run: TaskRun) -> tuple[str, ...]:
 def _training(runs: list[TaskRun], seen: Mapping[str, str], root: Path) -> Inputs:
     if not models.get(runs[0].system).trained:
         return {"code": "nothing is trained"}
-    return {"runs": {r.id: r.fingerprint for r in runs}, "code": training_digest(runs[0]),
+    return {"runs": {r.id: r.fingerprint for r in runs if not r.weights_of}, "code": training_digest(runs[0]),
             "data": {r.dataset: seen[r.dataset] for r in runs}, "weights": _weights(runs, root)}
 
 
@@ -122,10 +122,11 @@ def _all_datasets(profile: Profile) -> list[str]:
 
 
 def _identity(name: str, before: Mapping[str, Any]) -> str:
-    """Digest of the manifest and of every file of a dataset that is here."""
+    """Digests of the manifest, and those of its parts, and of every file of a dataset that is here."""
     try:
         locate(name)
     except UserError:
         return str((before.get("data") or {}).get(name, ABSENT))
-    return f"{resource_digest(f'data/manifests/{name}.yaml')}-{dataset_identity(name).digest}"
+    manifests = [resource_digest(f"data/manifests/{one}.yaml") for one in (name, *get_dataset(name).parts)]
+    return "-".join([*manifests, dataset_identity(name).digest])
 

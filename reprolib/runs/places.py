@@ -43,7 +43,7 @@ class Places:
     @property
     def checkpoint(self) -> Path:
         """Folder of last.safetensors, best.safetensors and log.csv."""
-        return self._made("checkpoints") if self.run.own else self.work / "checkpoint"
+        return self._made("checkpoints", self.run.trained_as) if self.run.own else self.work / "checkpoint"
 
     @property
     def weights(self) -> Path:
@@ -53,7 +53,7 @@ class Places:
     @property
     def pictures(self) -> Path:
         """Folder of the restored or translated test pictures."""
-        return self._made("outputs") if self.run.own else self.work / "pictures"
+        return self._made("outputs", self.run.id) if self.run.own else self.work / "pictures"
 
     @property
     def records(self) -> Path:
@@ -74,8 +74,8 @@ class Places:
         """Folder of the records and pictures from B to A, which belong to no table."""
         return self.work / "ba"
 
-    def _made(self, folder: str) -> Path:
-        return self.root / folder / self.run.profile / self.run.system / self.run.id
+    def _made(self, folder: str, name: str) -> Path:
+        return self.root / folder / self.run.profile / self.run.system / name
 
 
 def results_folder(profile: str, root: Path = Path()) -> Path:

@@ -35,6 +35,9 @@ PARTS = ("defaults", "systems", "segmenter")
 NOT_FOR_ALL = ("dataset", "test_dataset", "rows", "contrast", "objective")
 """What a default of all systems would turn into something else."""
 
+ELSEWHERE = ("weights_of", "test_dataset", "rows", "note")
+"""What a run may say that measures another's checkpoint."""
+
 TaskRun = DehazingRun | TranslationRun
 T = TypeVar("T", bound=BaseModel)
 D = TypeVar("D")
@@ -126,7 +129,7 @@ def find(profile: str, target: str, dataset: str | None = None, root: Path = Pat
         content, where = _content(profile, root)
         own = _runs(content, run.system).get(run.name) or {}
         run = _build(profile, run.system, run.name, {"dataset": run.dataset, **own, **changes}, content, where)
-    changed = checked(type(run), {**run.settings, **changes, "own": False}, f"run '{run.name}'")
+    changed = checked(type(run), {**run.settings, **changes, "own": False, "weights_of": ""}, f"run '{run.name}'")
     return run if changed.fingerprint == run.fingerprint and changed.measured_on == run.measured_on else changed
 
 
@@ -174,11 +177,24 @@ def _runs(content: Mapping[str, Any], system: str) -> Mapping[str, Any]:
 def _seeds(profile: str, system: str, name: str, content: Mapping[str, Any], where: Path) -> list[TaskRun]:
     """A run of a profile, once for each of its seeds."""
     settings = dict(_runs(content, system)[name] or {})
+    if "weights_of" in settings:
+        settings = _measured_elsewhere(settings, _runs(content, system), f"{where}, run '{name}'")
     seeds = settings.pop("seeds", 1)
     if not isinstance(seeds, int) or seeds < 1:
         raise UserError(f"seeds: {seeds} is no count", where=f"{where}, run '{name}'", fix="give 1 or more")
     run = _build(profile, system, name, settings, content, where)
     return [run if seed == 0 else run.changed(seed=seed, own=True) for seed in range(seeds)]
+
+
+def _measured_elsewhere(settings: dict[str, Any], runs: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Settings of a run that measures the checkpoint of another one of its system."""
+    for key in set(settings) - {*ELSEWHERE}:
+        raise UserError(f"'{key}' belongs to a run that is trained", where=place, fix=f"keep {', '.join(ELSEWHERE)}")
+    other = str(settings["weights_of"])
+    trained = {name: dict(run or {}) for name, run in runs.items() if "weights_of" not in (run or {})}
+    if other not in trained:
+        raise unknown(f"run in {place}, weights_of:", other, trained)
+    return {**trained[other], **settings}
 
 
 def _build(profile: str, system: str, name: str, own: Mapping[str, Any], content: Mapping[str, Any],

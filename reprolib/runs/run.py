@@ -59,6 +59,8 @@ class Run(BaseModel):
     dataset: str
     test_dataset: str | None = None
     """Dataset that is measured on, where it is another one (trained on ITS, measured on SOTS)."""
+    weights_of: str = ""
+    """A run of the same profile whose checkpoint is measured here on another test set; nothing is trained for this."""
     rows: tuple[str, ...] = ()
     """Rows of the papers' tables that this run stands for."""
     note: str = ""
@@ -93,9 +95,17 @@ class Run(BaseModel):
     @property
     def id(self) -> str:
         """Folder name: the run's name, with its seed; with its fingerprint where it is not the pipeline's own."""
+        return self._identified(self.name)
+
+    @property
+    def trained_as(self) -> str:
+        """The id of the run whose checkpoint it measures: its own, unless `weights_of` says another."""
+        return self._identified(self.weights_of or self.name)
+
+    def _identified(self, name: str) -> str:
         if not self.own:
-            return f"{self.name}-{self.fingerprint[:8]}"
-        return self.name if self.seed == 0 else f"{self.name}-seed{self.seed}"
+            return f"{name}-{self.fingerprint[:8]}"
+        return name if self.seed == 0 else f"{name}-seed{self.seed}"
 
     @property
     def measured_on(self) -> str:
@@ -126,7 +136,7 @@ class Run(BaseModel):
         return type(self)(**{**now, "own": False, **settings})
 
 
-APART = ("name", "profile", "test_dataset", "rows", "note", "own", "recipe", "save_every", "half")
+APART = ("name", "profile", "test_dataset", "weights_of", "rows", "note", "own", "recipe", "save_every", "half")
 """Settings that leave the training as it is: `recipe` says only where the others came from, `half` how it is kept."""
 
 

@@ -132,6 +132,9 @@ def originate(run: TaskRun, root: Path, data_root: Path | None, init: Path | Non
         UserError: missing data or weights, or nothing to train.
     """
     spec = models.get(run.system)
+    if run.weights_of:
+        raise UserError(f"'{run.id}' measures the checkpoint of '{run.trained_as}'",
+                        fix=f"run `reprolib train {run.trained_as}`")
     if not spec.trained or run.steps < 1:
         raise UserError(f"'{run.id}' has nothing to train", where=f"steps {run.steps}",
                         fix=f"run `reprolib measure {run.id}`" if not spec.trained else "give 1 step or more")
@@ -173,7 +176,7 @@ def train_system(system: str, runs: Iterable[TaskRun], profile: str, *, jobs: in
 
     Folders of runs that the profile no longer has are removed first. Beginnings that runs share are trained once.
     """
-    runs, folder = list(runs), root / "checkpoints" / profile / system
+    runs, folder = [run for run in runs if not run.weights_of], root / "checkpoints" / profile / system
     order = {run.id: number for number, run in enumerate(runs)}
     if not models.get(system).trained:
         write_text(folder / "README", f"{system} is a prior: nothing is trained.\n")

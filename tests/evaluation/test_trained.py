@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from evaluation.conftest import dehazing_run, leave_checkpoint
 from reprolib.errors import UserError
 from reprolib.evaluation import trained as module
 from reprolib.evaluation.networks import load
+from reprolib.evaluation.record import write_records
+from reprolib.evaluation.run import measure_run
 from reprolib.evaluation.trained import RELEASED, described, trained
 from reprolib.runs.places import Places
 from reprolib.runs.run import DehazingRun
@@ -60,6 +63,17 @@ def test_the_largest_network_of_all_profiles_then_the_longest_training(place: Pa
     assert trained("aecrnet") == Places(long).weights
     assert trained("aecrnet", "c") == Places(small).weights
     assert "net of profile a" in described(trained("aecrnet")) and "9 steps" in described(trained("aecrnet"))
+
+
+def test_a_network_that_scores_better_on_real_pictures_goes_before_a_larger_one(place: Path) -> None:
+    scores = {"large": (LARGE, 19.0), "small": (SMALL, 22.0), "unmeasured": (LARGE, None)}
+    runs = {name: aecrnet(name, 5, network) for name, (network, _) in scores.items()}
+    for name, run in runs.items():
+        leave_checkpoint(run)
+        if (value := scores[name][1]) is not None:
+            measured = measure_run(run)
+            write_records(Places(run).records, [replace(r, value=value, status="ok") for r in measured])
+    assert trained("aecrnet") == Places(runs["small"]).weights
 
 
 def test_a_released_network_is_used_without_being_pulled(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,9 @@ def test_all_profiles_have_the_same_stages(profile: str) -> None:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_is_made_for_a_profile_is_what_its_runs_read(profile: str) -> None:
     runs = read_profile(profile, PROJECT).runs.values()
-    needed = {f"data/{name}" for r in runs for name in (r.dataset, r.measured_on) if datasets()[name].embedded}
+    read = {name for r in runs for name in (r.dataset, r.measured_on)}
+    read |= {part for name in read for part in datasets()[name].parts}
+    needed = {f"data/{name}" for name in read if datasets()[name].embedded}
     needed |= {WEIGHTS[name].as_posix() for r in runs for name in reads(r) if name in WEIGHTS}
     assert set(yaml.safe_load(stages(profile))["stages"]["inputs"].get("deps", [])) == needed
 

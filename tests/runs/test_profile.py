@@ -10,8 +10,11 @@ import pytest
 from reprolib.errors import UserError
 from reprolib.files import write_yaml
 from reprolib.models.objective import Contrast
+from reprolib.runs.inputs import inputs
+from reprolib.runs.places import Places
 from reprolib.runs.profile import build_objective, find, profiles, read_profile, select
 from reprolib.runs.run import DehazingRun, TranslationRun
+from reprolib.training.run import originate
 
 PROJECT = Path(__file__).parents[2]
 
@@ -109,6 +112,28 @@ def test_a_default_of_all_systems_makes_none_of_them_another(tmp_path: Path) -> 
     assert "contrast" in said(profile(tmp_path, {"aodnet": AODNET}, {"dehazing": {"contrast": {"rate": "1:1"}}}))
     assert "tasks" not in said(profile(tmp_path, {"aodnet": AODNET}, {"dehazig": {}}))
     assert "did you mean 'aodnet'" in said(profile(tmp_path, {"aodnett": AODNET}))
+
+
+def test_a_checkpoint_is_measured_on_another_test_set_without_another_training(tmp_path: Path) -> None:
+    root = profile(tmp_path, {"aodnet": {"steps": 9, "runs": {
+        "net": {"dataset": "nh-haze", "steps": 7, "rows": ["table1/aodnet"], "seeds": 2},
+        "net-rooms": {"weights_of": "net", "test_dataset": "sots-indoor"}}}})
+    runs = read_profile("p", root).runs
+    assert list(runs) == ["net", "net-seed1", "net-rooms", "net-rooms-seed1"]
+    for seed in ("", "-seed1"):
+        net, rooms = runs[f"net{seed}"], runs[f"net-rooms{seed}"]
+        assert rooms.fingerprint == net.fingerprint and rooms.measured_on == "sots-indoor" and rooms.rows == net.rows
+        assert Places(rooms).weights == Places(net).weights and Places(rooms).records != Places(net).records
+        assert Places(rooms).pictures != Places(net).pictures
+        assert inputs(read_profile("p", root), {}, root)["train"]["aodnet"]["runs"].keys() == {"net", "net-seed1"}
+    with pytest.raises(UserError, match="'net-rooms' measures the checkpoint of 'net'.*reprolib train net"):
+        originate(runs["net-rooms"], root, None, None)
+    changed = find("p", "net-rooms", root=root, steps=3)
+    assert not changed.weights_of and changed.steps == 3, "with other settings it is a training of its own"
+    for settings, word in (({"weights_of": "nut"}, "net"), ({"weights_of": "net-rooms"}, "unknown"),
+                           ({"weights_of": "net", "steps": 3}, "'steps' belongs to a run that is trained")):
+        profile(tmp_path, {"aodnet": {"runs": {"net": {"dataset": "nh-haze"}, "net-rooms": settings}}})
+        assert word in said(root)
 
 
 def test_yaml_is_read_by_the_rules_that_dvc_writes(tmp_path: Path) -> None:
