@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ from reprolib.report.notebooks import execute, stable
 
 TOKEN = "of-this-test"
 
+PATIENCE = 300_000
+"""Milliseconds, for a machine that does much else; it takes seconds otherwise."""
+
+MENUS = """
+import numpy as np
+from reprolib.report.slider import Comparison
+Comparison({name: np.zeros((8, 12, 3), np.uint8) for name in ("hazy", "ours", "clear")})
+"""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, project: Path, chromium: Any) -> Iterator[tuple[str, Path]]:
@@ -30,6 +40,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, project: Path, chromium: Any) 
     short = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import reprolib\n6 * 7")])
     plain = folder / "plain.ipynb"
     nbformat.write(short, plain)
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(MENUS)]), folder / "menus.ipynb")
     (folder / "odd [x] ü").mkdir()
     execute(plain, folder / "odd [x] ü" / "executed.ipynb", {})
     with socket.socket() as free:
@@ -43,6 +54,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, project: Path, chromium: Any) 
             [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
              f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"],
             stdout=log, stderr=log, env=environment, cwd=home)
+    while server.poll() is None and not _listens(port):
+        time.sleep(0.1)
     yield f"http://127.0.0.1:{port}/lab/tree/%s?token={TOKEN}&reset", folder
     processes = [*psutil.Process(server.pid).children(recursive=True), server]  # kernels, and the server itself
     for process in processes:
@@ -50,18 +63,19 @@ def lab(tmp_path_factory: pytest.TempPathFactory, project: Path, chromium: Any) 
     server.wait()
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.mark.parametrize("name", ["source.ipynb", "odd [x] ü/executed.ipynb"])
 def test_opening_a_notebook_changes_nothing(lab: tuple[str, Path], chromium: Any, name: str) -> None:
     address, folder = lab
     before = (folder / name).read_bytes()
     page = chromium.new_page()
-    for _ in range(240):  # until the server is there, on a busy machine minutes
-        try:
-            page.goto(address % quote(name))
-            break
-        except Exception:
-            page.wait_for_timeout(500)
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=60_000)
+    page.set_default_timeout(PATIENCE)
+    page.goto(address % quote(name))
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=PATIENCE)
     page.wait_for_timeout(1000)  # what a kernel says of itself arrives after it is idle
     assert page.locator(".jp-NotebookPanel").count() == 1
     assert page.locator(".lm-TabBar-tab.jp-mod-dirty").count() == 0
@@ -79,6 +93,22 @@ def test_a_notebook_of_another_kernel_would_count_as_changed(lab: tuple[str, Pat
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     nbformat.write(notebook, folder / "other.ipynb")
     page = chromium.new_page()
+    page.set_default_timeout(PATIENCE)
     page.goto(address % "other.ipynb")
-    page.wait_for_selector(".lm-TabBar-tab.jp-mod-dirty", timeout=60_000)
+    page.wait_for_selector(".lm-TabBar-tab.jp-mod-dirty", timeout=PATIENCE)
+    page.close()
+
+
+def test_menus_choose_pictures_where_a_kernel_is_live(lab: tuple[str, Path], chromium: Any) -> None:
+    address, _ = lab
+    page = chromium.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(address % "menus.ipynb")
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=PATIENCE)
+    page.click(".jp-Notebook .jp-CodeCell .cm-content")
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector(".jp-OutputArea .widget-dropdown select", timeout=PATIENCE)
+    page.select_option(".widget-dropdown select >> nth=1", "clear")
+    page.wait_for_selector('.jp-OutputArea img[alt="clear"]', timeout=PATIENCE)
+    assert page.locator('.jp-OutputArea img[alt="ours"]').count() == 0
     page.close()
