@@ -40,7 +40,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, project: Path, chromium: Any) 
     short = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import reprolib\n6 * 7")])
     plain = folder / "plain.ipynb"
     nbformat.write(short, plain)
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(MENUS)]), folder / "menus.ipynb")
+    menus = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(MENUS)])
+    (folder / "menus.ipynb").write_text(stable(menus), encoding="utf-8")  # no dialog asks for its kernel
     (folder / "odd [x] ü").mkdir()
     execute(plain, folder / "odd [x] ü" / "executed.ipynb", {})
     with socket.socket() as free:
@@ -63,6 +64,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory, project: Path, chromium: Any) 
     server.wait()
 
 
+def _opened(page: Any, address: str) -> None:
+    """Open a notebook, and wait for the status bar's word on its kernel: all else says idle before there is one."""
+    page.set_default_timeout(PATIENCE)
+    page.goto(address)
+    page.wait_for_selector("text=/ipykernel. . Idle/")
+
+
 def _listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
@@ -73,9 +81,7 @@ def test_opening_a_notebook_changes_nothing(lab: tuple[str, Path], chromium: Any
     address, folder = lab
     before = (folder / name).read_bytes()
     page = chromium.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(address % quote(name))
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=PATIENCE)
+    _opened(page, address % quote(name))
     page.wait_for_timeout(1000)  # what a kernel says of itself arrives after it is idle
     assert page.locator(".jp-NotebookPanel").count() == 1
     assert page.locator(".lm-TabBar-tab.jp-mod-dirty").count() == 0
@@ -93,22 +99,19 @@ def test_a_notebook_of_another_kernel_would_count_as_changed(lab: tuple[str, Pat
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     nbformat.write(notebook, folder / "other.ipynb")
     page = chromium.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(address % "other.ipynb")
-    page.wait_for_selector(".lm-TabBar-tab.jp-mod-dirty", timeout=PATIENCE)
+    _opened(page, address % "other.ipynb")
+    page.wait_for_selector(".lm-TabBar-tab.jp-mod-dirty")
     page.close()
 
 
 def test_menus_choose_pictures_where_a_kernel_is_live(lab: tuple[str, Path], chromium: Any) -> None:
     address, _ = lab
     page = chromium.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(address % "menus.ipynb")
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=PATIENCE)
+    _opened(page, address % "menus.ipynb")
     page.click(".jp-Notebook .jp-CodeCell .cm-content")
     page.keyboard.press("Shift+Enter")
-    page.wait_for_selector(".jp-OutputArea .widget-dropdown select", timeout=PATIENCE)
+    page.wait_for_selector(".jp-OutputArea .widget-dropdown select")
     page.select_option(".widget-dropdown select >> nth=1", "clear")
-    page.wait_for_selector('.jp-OutputArea img[alt="clear"]', timeout=PATIENCE)
+    page.wait_for_selector('.jp-OutputArea img[alt="clear"]')
     assert page.locator('.jp-OutputArea img[alt="ours"]').count() == 0
     page.close()
