@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,6 +197,20 @@ def grid(profile: str, table: str, column: str, count: int, worst: bool = False,
         row.append(Panel("clear" if paired else "a real target picture", picture.target, picture.note, aligned=paired))
         rows.append(row)
     return rows
+
+
+def title(name: str, profile: str, table: str, column: str, worst: bool = False, root: Path = Path()) -> str:
+    """What `grid` shows as figure `name`, for a heading: a paper's own figure by its number, a stand-in by its name.
+
+    Raises:
+        UserError: as `runs_of`.
+    """
+    last = list(runs_of(profile, table, column, root).values())[-1]
+    printed = papers.table(table)[0].columns[column]
+    figure = re.fullmatch(r"figure(\d+)", name)
+    pictures = printed.label + ("" if last.measured_on == printed.datasets[0] else f" (here {last.measured_on})")
+    shown = f"where {models.get(last.system).label} does worst" if worst else "through every system"
+    return f"{f'Figure {figure[1]}. ' if figure else ''}{pictures} {shown}"
 
 
 def _images(run: TaskRun, root: Path) -> pd.DataFrame:

@@ -90,9 +90,9 @@ def html(entries: Iterable[Entry], name: str) -> str:
 
 
 def _in_html(cell: str) -> str:
-    """Lines break before what stands in brackets, and nowhere else."""
-    head, *rest = escape(cell).replace(" ", "&nbsp;").replace("\n", "<br>").split("&nbsp;(")
-    return " (".join([head, *rest])
+    """Lines break before a spread and before what stands in brackets, and nowhere else."""
+    kept = escape(cell).replace(" ", "&nbsp;").replace("\n", "<br>")
+    return kept.replace("&nbsp;±", " ±").replace("&nbsp;(", " (")
 
 
 def our_side(entry: Entry) -> str:
@@ -108,9 +108,13 @@ def our_side(entry: Entry) -> str:
 
 
 def notes(entries: Iterable[Entry], name: str) -> list[str]:
-    """Conditions under which the numbers of a table were measured, each once."""
-    measured = (e for e in own(entries) if e["table"] == name and e["value"] is not None and e["evidence"] != COUNTED)
-    return list(dict.fromkeys(e["why"] for e in measured))
+    """Conditions under which the numbers of a table were measured, each once, after the rows and metrics they are of."""
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for e in own(entries):
+        if e["table"] == name and e["value"] is not None and e["evidence"] != COUNTED:
+            rows, metrics = found.setdefault(e["why"], ({}, {}))
+            rows[e["label"]] = metrics[quantity(e["metric"]).label] = None
+    return [f"{', '.join(rows)} ({', '.join(metrics)}): {why}" for why, (rows, metrics) in found.items()]
 
 
 def published_weights(name: str, root: Path = Path()) -> pd.DataFrame:

@@ -85,6 +85,13 @@ def test_a_grid_of_registered_pictures_with_their_scores(root: Path) -> None:
     assert shown.table_comparison("tiny", "cut") is None
 
 
+def test_a_figure_of_a_paper_is_titled_by_its_number_and_by_what_it_shows(root: Path) -> None:
+    assert shown.title("figure7", "tiny", "table1", "dense-haze") == "Figure 7. Dense-Haze through every system"
+    assert shown.title("failures", "tiny", "table1", "dense-haze", worst=True) == "Dense-Haze where AOD-Net does worst"
+    (root / "profiles" / "tiny" / "params.yaml").write_text("systems:\n  dcp: {steps: 0, runs: {x: {dataset: haze-dense}}}\n")
+    assert "Dense-Haze (here haze-dense) through" in shown.title("figure7", "tiny", "table1", "dense-haze")
+
+
 def test_figures_of_fewer_pictures_show_the_first_of_the_others(root: Path) -> None:
     four, two, one = ([p.name for p in shown.test_pictures("dense-haze", count)] for count in (4, 2, 1))
     assert two == four[:2] and one == four[:1] and len(shown.test_pictures("dense-haze", 99)) == 5

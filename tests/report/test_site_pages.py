@@ -42,6 +42,7 @@ def test_every_claim_has_a_state(source: Source) -> None:
     for claim in {c.text for paper, _ in tables.papers.tables() for c in paper.claims}:
         assert page.escape(claim) in first
     assert 'data-state="not tested"' in first
+    assert "AECR-Net is smaller" in first and "<td>counted</td>" in first  # the evidence is no measurement
 
 
 def test_without_results_there_is_a_site_all_the_same(tmp_path: Path) -> None:
@@ -69,6 +70,12 @@ def test_words_are_no_markup() -> None:
     html = page.table(frame, 'of "x"')
     assert "a &lt; b" in html and "&lt;b&gt;" in html and 'aria-label="of &quot;x&quot;"' in html
     assert docstrings.literal("|a - b| of `x*y`, *args_") == r"\|a - b\| of ``x*y``, \*args\_"
+    assert docstrings.literal("* one *x*\n* `two`") == "* one \\*x\\*\n* ``two``", "but a list is one"
+
+
+def test_a_setting_that_says_nothing_is_left_out() -> None:
+    assert page.plain({"rate": "1:1", "taps": None, "of": {}, "sizes": [1, 2], "on": False}) == (
+        "rate: 1:1, sizes: 1 2, on: False")
 
 
 def test_a_link_to_what_is_no_page_is_words(source: Source) -> None:

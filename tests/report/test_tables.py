@@ -70,6 +70,14 @@ def test_a_cell_holds_whose_numbers_under_each_other(tmp_path: Path) -> None:
     assert "paper 19.82<br>here 20.00" in line and "\n" not in line
 
 
+def test_conditions_name_the_rows_and_metrics_that_they_hold_for(tmp_path: Path) -> None:
+    other = replace(BASE, system="ffanet", experiment="f", rows=("table1/ffanet",), note="made in a hurry")
+    put(tmp_path, BASE, replace(BASE, metric="ssim", unit="", value=0.9, input_value=None))
+    put(tmp_path, other)
+    shared, hurried = sorted(tables.notes(entries(tmp_path), "table1"), key=lambda note: "hurry" in note)
+    assert shared.startswith("AOD-Net (PSNR, SSIM): ") and hurried.startswith("FFA-Net (PSNR): ")
+
+
 def test_what_stands_in_for_a_metric_is_in_its_head(tmp_path: Path) -> None:
     put(tmp_path, replace(BASE, system="cut", experiment="c", rows=("cut/cut",), dataset="photos-hazy2clear",
                           metric="fd_vgg16", unit="", value=3.0, protocol="vgg16"))

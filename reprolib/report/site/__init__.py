@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
     "html_show_sourcelink": False,
     "html_show_copyright": False,
     "html_show_sphinx": False,
-    "html_sidebars": {"index": [], "ledger": []},
+    "html_sidebars": {"index": [], "ledger": [], "tables/*": []},
     "nb_execution_mode": "off",
     "nb_ipywidgets_js": {},
     "nb_render_image_options": {},

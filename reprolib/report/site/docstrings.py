@@ -1,4 +1,4 @@
-"""Docstrings as Sphinx reads them: they are plain text with `code` in single backticks, and no other markup."""
+"""Docstrings as Sphinx reads them: plain text with `code` in single backticks and lists of `* `, no other markup."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ def literal(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    return re.sub(r"([*|`]|(?<=\w)_(?!\w))", r"\\\1", text)
+    return re.sub(r"((?!^\* )[*|`]|(?<=\w)_(?!\w))", r"\\\1", text, flags=re.MULTILINE)

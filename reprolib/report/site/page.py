@@ -69,9 +69,9 @@ def toctree(*places: str, title: str = "", depth: int = 1, hidden: bool = False)
 
 
 def plain(value: Any) -> str:
-    """A setting in words: nested ones as 'a: 1, b: 2'."""
+    """A setting in words: nested ones as 'a: 1, b: 2', without those that say nothing."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items())
+        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items() if plain(item))
     if isinstance(value, list | tuple):
         return " ".join(map(plain, value))
     return "" if value is None else str(value)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reprolib.evaluation.record import Record
-from reprolib.report.site.page import Page, anchor, escape, href, link, plain, table, toctree
+from reprolib.report.site.page import Page, anchor, escape, href, link, plain, raw, table, toctree
 from reprolib.report.site.source import Source, called, label, of_system
 from reprolib.results.quantity import quantity
 
@@ -64,7 +64,8 @@ def _run(here: str, name: str, records: list[Record], file: str) -> list[str]:
         "input": escape(_number(r, r.input_value)), "protocol": escape(r.protocol), "pictures": str(r.n),
         "weights": escape(r.checkpoint), "stands for": escape(" ".join(r.rows)) if r.tabled else ""} for r in records])
     return [f"## {name}", "", table(measured, f"Numbers of {name}"),
-            table(pd.DataFrame(told, columns=["setting", "value"]), f"Settings of {name}"),
+            raw("<details><summary>Settings</summary>"),
+            table(pd.DataFrame(told, columns=["setting", "value"]), f"Settings of {name}"), raw("</details>"),
             f"The record as a file: {link(file.rpartition('/')[2], href(here, file))}", ""]
 
 
@@ -81,7 +82,7 @@ def _logs(profile: str, system: str, names: list[str], source: Source) -> dict[s
 
 def _draw(logs: Mapping[str, pd.DataFrame]) -> bytes:
     """Loss and validation by step, as an SVG whose bytes depend on the logs alone."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
     loss, score = figure.subplots(1, 2)
     for name, log in logs.items():
         if "loss" in log:
@@ -94,7 +95,7 @@ def _draw(logs: Mapping[str, pd.DataFrame]) -> bytes:
     score.set(xlabel="step", ylabel="score on the validation split")
     for axes in (loss, score):
         axes.grid(alpha=0.3)
-    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     stream = io.BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return stream.getvalue()

@@ -68,15 +68,22 @@ def _claims(source: Source) -> pd.DataFrame:
         {"paper": escape(papers.papers()[relations[0]["paper"]].venue),
          "the paper says": link(text, href(FIRST, f"tables/{name}", "claims")),
          "here": _tally(Counter(r["verdict"] for r in relations)),
-         "measured on": escape(", ".join(dict.fromkeys(filter(None, (r["evidence"] for r in relations)))))}
+         "measured on": escape(", ".join(dict.fromkeys(filter(None, map(_basis, relations)))))}
         for (name, text), relations in found.items()])
+
+
+def _basis(relation: dict[str, Any]) -> str:
+    """Where the best evidence of a relation is from; empty if there is none."""
+    if relation["difference"] is None:
+        return ""
+    return f"{relation['dataset'] or 'every system'} ({relation['profile']})" if relation["profile"] else "counted"
 
 
 def _tally(verdicts: Counter[str]) -> str:
     """'holds' where all do, otherwise how many of them."""
     if len(verdicts) == 1:
         return _state(next(iter(verdicts)))
-    return "<br>".join(f"{number}: {_state(verdict)}" for verdict, number in verdicts.most_common())
+    return "<br>".join(f"{_state(verdict)} ({number})" for verdict, number in verdicts.most_common())
 
 
 def _state(verdict: str) -> str:
@@ -153,4 +160,5 @@ def _ours(entry: Entry, source: Source, here: str, shared: str) -> str:
     if entry["value"] is None:
         return escape(tables.our_side(entry)) if entry["record"] else ""
     beside = "" if _unlike(entry) == shared else f" <small>{escape(_unlike(entry))}</small>"
-    return link(tables.our_side(entry), source.address(entry, here), entry["why"]) + beside
+    number = tables.our_side(entry).replace("± ", "±\N{NO-BREAK SPACE}")
+    return link(number, source.address(entry, here), entry["why"]) + beside
