@@ -108,7 +108,7 @@ def our_side(entry: Entry) -> str:
 
 
 def notes(entries: Iterable[Entry], name: str) -> list[str]:
-    """Conditions under which the numbers of a table were measured, each once, after the rows and metrics they are of."""
+    """Conditions under which the numbers of a table were measured, each once, after its rows and metrics."""
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for e in own(entries):
         if e["table"] == name and e["value"] is not None and e["evidence"] != COUNTED:

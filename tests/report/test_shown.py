@@ -88,7 +88,8 @@ def test_a_grid_of_registered_pictures_with_their_scores(root: Path) -> None:
 def test_a_figure_of_a_paper_is_titled_by_its_number_and_by_what_it_shows(root: Path) -> None:
     assert shown.title("figure7", "tiny", "table1", "dense-haze") == "Figure 7. Dense-Haze through every system"
     assert shown.title("failures", "tiny", "table1", "dense-haze", worst=True) == "Dense-Haze where AOD-Net does worst"
-    (root / "profiles" / "tiny" / "params.yaml").write_text("systems:\n  dcp: {steps: 0, runs: {x: {dataset: haze-dense}}}\n")
+    params = root / "profiles" / "tiny" / "params.yaml"
+    params.write_text("systems:\n  dcp: {steps: 0, runs: {prior: {dataset: haze-dense}}}\n")
     assert "Dense-Haze (here haze-dense) through" in shown.title("figure7", "tiny", "table1", "dense-haze")
 
 
