@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 SHOWN = 30
 """How many known names an error lists."""
@@ -27,6 +28,17 @@ class UserError(Exception):
     def _render_traceback_(self) -> list[str]:
         """How a notebook shows it: in one line, as the command line does."""
         return [str(self)]
+
+
+@contextmanager
+def located(where: object) -> Iterator[None]:
+    """Errors within that name no place are of this one: networks, for example, know no files."""
+    try:
+        yield
+    except UserError as error:
+        if error.where is not None:
+            raise
+        raise UserError(error.what, where=where, fix=error.fix) from error
 
 
 def printable(text: str) -> str:

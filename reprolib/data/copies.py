@@ -119,7 +119,8 @@ def without(train: Opened, found: Iterable[Copy]) -> Opened:
         return train
     rest: Pictures
     if isinstance(train, Domains):
-        a, b = (ImageFolder([path for path in side.files if _absolute(path) not in gone], side.half, side.side)
+        a, b = (ImageFolder([path for path in side.files if _absolute(path) not in gone], side.half, side.side,
+                            side.channels)
                 for side in (train.a, train.b))
         rest, least = Domains(a, b, train.aligned), min(len(a), len(b))
     else:

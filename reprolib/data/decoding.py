@@ -61,6 +61,24 @@ def decode(path: Path, *, to_srgb: bool = False, alpha: bool = False) -> np.ndar
             return _decode_tiff(path, to_srgb, alpha)
 
 
+def decode_channels(path: Path, channels: int) -> np.ndarray:
+    """All channels of a file, uint8 HWC, whatever they mean; a TIFF of as many grey pages has one in each.
+
+    Raises:
+        UserError: as `decode`, or another number of channels.
+    """
+    with opened(path) as image:
+        if image is None or image.format == "TIFF":
+            stored_HWC, orientation = tiff.samples(path, channels)
+            picture_HWC = _upright(stored_HWC, orientation)
+        else:
+            picture_HWC = decode(path, alpha=True)
+    if picture_HWC.shape[2] != channels:
+        raise UserError(f"a picture of {picture_HWC.shape[2]} channels, not of {channels}", where=path,
+                        fix=f"save it as TIFF with {channels}, or set network.channels")
+    return picture_HWC
+
+
 def size(path: Path) -> tuple[int, int]:
     """Width and height of the upright picture, from its header alone."""
     with opened(path) as image:

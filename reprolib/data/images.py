@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from natsort import natsorted
@@ -62,7 +63,7 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def write_png(path: Path, image_HWC: np.ndarray) -> None:
-    """Write uint8 RGB or RGBA as PNG, atomically; the same pixels give the same bytes.
+    """Write uint8 grey, RGB or RGBA as PNG, atomically; the same pixels give the same bytes.
 
     Raises:
         UserError: the disk is full or the place cannot be written.
@@ -71,7 +72,9 @@ def write_png(path: Path, image_HWC: np.ndarray) -> None:
 
 
 def write_image(path: Path, image_HWC: np.ndarray) -> None:
-    """Write uint8 RGB or RGBA in the format of the name's ending, atomically; JPEG and BMP drop transparency.
+    """Write uint8 HWC in the format of the name's ending, atomically; JPEG and BMP drop transparency.
+
+    Other channels than grey, RGB and RGBA are for TIFF alone.
 
     Raises:
         UserError: an ending that is not in `WRITTEN`, a full disk, or a place that cannot be written.
@@ -80,7 +83,10 @@ def write_image(path: Path, image_HWC: np.ndarray) -> None:
     if kind is None:
         raise UserError("pictures are not written in this format", where=path,
                         fix=f"choose an ending of {', '.join(sorted(WRITTEN))}")
-    if kind == "PNG":
+    if image_HWC.shape[2] not in (1, 3, 4):
+        assert kind == "TIFF", kind
+        write_atomically(Path(path), lambda stream: _write_samples(stream, image_HWC))
+    elif kind == "PNG":
         write_png(path, image_HWC)
     elif kind in ("JPEG", "BMP"):
         _write(path, image_HWC[..., :3], kind, quality=_JPEG_QUALITY)
@@ -94,9 +100,17 @@ WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfi
 
 
 def _write(path: Path, image_HWC: np.ndarray, kind: str, **options: int | str) -> None:
-    assert image_HWC.dtype == np.uint8 and image_HWC.shape[2:] in ((3,), (4,)), (image_HWC.dtype, image_HWC.shape)
-    picture = Image.fromarray(np.ascontiguousarray(image_HWC))
+    assert image_HWC.dtype == np.uint8 and image_HWC.shape[2:] in ((1,), (3,), (4,)), image_HWC.shape
+    stored = image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC
+    picture = Image.fromarray(np.ascontiguousarray(stored))
     write_atomically(Path(path), lambda stream: picture.save(stream, format=kind, **options))
+
+
+def _write_samples(stream: IO[bytes], image_HWC: np.ndarray) -> None:
+    import tifffile  # Pillow writes no such pictures
+
+    tifffile.imwrite(stream, image_HWC, photometric="minisblack", planarconfig="contig", compression="deflate",
+                     metadata=None)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from reprolib.data.depth import sixteen_to_eight, to_eight
 from reprolib.errors import UserError
 
 if TYPE_CHECKING:
-    from tifffile import TiffPage
+    from tifffile import TiffFile, TiffPage
 
 _ORIENTATION, _PROFILE = 274, 34675
 """Tags."""
@@ -61,9 +61,7 @@ def first_page(path: Path) -> Page:
     import tifffile  # loaded, with the codecs, for such files only
 
     with path.open("rb") as stream, tifffile.TiffFile(stream) as file:
-        page = file.pages.first
-        if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or float("inf")):
-            raise Image.DecompressionBombError  # Pillow's own limit
+        page = _first(file)
         samples_HWS = _samples(page, path)
         eight_HWC, opacity_HW = _colours(page, samples_HWS, path)
         orientation = page.tags.valueof(_ORIENTATION, 1)
@@ -72,6 +70,32 @@ def first_page(path: Path) -> Page:
                         _MODES[eight_HWC.shape[2]]),
             opacity_HW, int(orientation) if orientation in range(1, 9) else 1, page.tags.valueof(_PROFILE),
             len(file.pages))
+
+
+def samples(path: Path, pages: int) -> tuple[np.ndarray, int]:
+    """All samples of the first page as uint8 HWS, whatever they mean, and its orientation; of a file that has exactly
+    so many grey pages, one of each.
+
+    Raises:
+        UserError: as `first_page`.
+        Exception: as `first_page`.
+    """
+    import tifffile
+
+    with path.open("rb") as stream, tifffile.TiffFile(stream) as file:
+        page = _first(file)
+        samples_HWS = _samples(page, path)
+        if samples_HWS.shape[2] == 1 and len(file.pages) == pages:
+            samples_HWS = np.concatenate([_samples(file.pages[i].aspage(), path) for i in range(pages)], axis=2)
+        orientation = page.tags.valueof(_ORIENTATION, 1)
+        return _eight(page, samples_HWS, path), int(orientation) if orientation in range(1, 9) else 1
+
+
+def _first(file: TiffFile) -> TiffPage:
+    page = file.pages.first
+    if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or float("inf")):
+        raise Image.DecompressionBombError  # Pillow's own limit
+    return page
 
 
 def _samples(page: TiffPage, path: Path) -> np.ndarray:

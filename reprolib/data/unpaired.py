@@ -8,14 +8,15 @@ Throughout, A is the source and B the target of the paper's direction, wherever 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from reprolib.data.channels import GREY, RGB, read_channels
 from reprolib.data.held_out import held_out_of
-from reprolib.data.images import list_images, pixel_hash, read_rgb, read_size
+from reprolib.data.images import list_images, pixel_hash, read_size
 from reprolib.data.labels import decode
 from reprolib.data.registry import ALL, get_dataset, locate
 from reprolib.data.registry import Dataset as Manifest
@@ -36,17 +37,18 @@ SIDES = ("left", "right")
 
 
 class ImageFolder:
-    """Pictures of one domain, uint8 RGB HW3, decoded when asked for and kept in memory while they are few.
+    """Pictures of one domain, uint8 HWC, decoded when asked for and kept in memory while they are few.
 
     Args:
         files: the pictures, in order.
         half: for aligned files, which half is this domain: 'left' or 'right'; None takes the whole picture.
         side: resize to side x side, bicubic and ignoring proportions; None leaves pictures as they are.
+        channels: C; 3 is RGB (`read_channels`).
     """
 
-    def __init__(self, files: list[Path], half: str | None = None, side: int | None = None):
+    def __init__(self, files: list[Path], half: str | None = None, side: int | None = None, channels: int = RGB):
         assert half in (None, *SIDES), half
-        self.files, self.half, self.side = files, half, side
+        self.files, self.half, self.side, self.channels = files, half, side, channels
         self._cache: dict[int, np.ndarray] = {}
         self._cached_bytes = 0
 
@@ -76,7 +78,7 @@ class ImageFolder:
         Raises:
             UserError: it cannot be decoded, or an aligned file has no two halves of one width.
         """
-        image = read_rgb(self.files[index])
+        image = read_channels(self.files[index], self.channels)
         if self.half:
             width = image.shape[1] // 2
             if image.shape[1] % 2 or not width:
@@ -89,6 +91,10 @@ class ImageFolder:
         """Width and height of a picture before any resizing, from its header alone."""
         width, height = read_size(self.files[index])
         return (width // 2 if self.half else width), height
+
+    def in_channels(self, channels: int) -> ImageFolder:
+        """The same pictures, as a network of that many channels takes them."""
+        return self if channels == self.channels else ImageFolder(self.files, self.half, self.side, channels)
 
     def pixel_hash(self) -> str:
         """Hash over names and decoded pixels."""
@@ -115,6 +121,10 @@ class Domains:
                             fix="segmentation scores need an aligned dataset such as cityscapes")
         return decode(self.a[index])[0]
 
+    def in_channels(self, channels: int) -> Domains:
+        """The same pictures, as a network of that many channels takes them."""
+        return replace(self, a=self.a.in_channels(channels), b=self.b.in_channels(channels))
+
     def pixel_hash(self) -> str:
         """Hash over names and decoded pixels of both domains."""
         both = ((f"{side}/{name}", image) for side, folder in (("a", self.a), ("b", self.b))
@@ -122,11 +132,17 @@ class Domains:
         return pixel_hash(both)
 
 
-def resize(image_HW3: np.ndarray, side: int, resample: str = "bicubic") -> np.ndarray:
+def resize(image_HWC: np.ndarray, side: int, resample: str = "bicubic") -> np.ndarray:
     """To side x side by Pillow's filter of that name, ignoring proportions, as the published code does."""
-    if image_HW3.shape[:2] == (side, side):
-        return image_HW3
-    return np.asarray(Image.fromarray(image_HW3).resize((side, side), Image.Resampling[resample.upper()]))
+    if image_HWC.shape[:2] == (side, side):
+        return image_HWC
+    if image_HWC.shape[2] != RGB:
+        return np.stack([_resized(plane_HW, side, resample) for plane_HW in np.moveaxis(image_HWC, 2, 0)], axis=2)
+    return _resized(image_HWC, side, resample)
+
+
+def _resized(image: np.ndarray, side: int, resample: str) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling[resample.upper()]))
 
 
 def open_domains(name: str, split: str, root: Path | None = None, limit: int | None = None,
@@ -213,9 +229,11 @@ def check_usable(folder: ImageFolder, domain: str) -> None:
 
 
 def unusable(folder: ImageFolder, index: int) -> tuple[Path, str] | None:
-    """File and fault of a picture, as far as its header tells."""
+    """File and fault of a picture, as far as its header tells; of one that is neither grey nor RGB, its pixels."""
     try:
         width, height = folder.size(index)
+        if folder.channels not in (GREY, RGB):
+            folder.read(index)
     except UserError as error:
         return folder.files[index], error.what
     if min(width, height) < SMALLEST:

@@ -12,7 +12,7 @@ from reprolib.errors import UserError
 
 
 class UnpairedBatches(StepBatches):
-    """Training batches as a pure function of (seed, step): `batches[step]` is (A, B), float32 B3HW in [-1, 1].
+    """Training batches as a pure function of (seed, step): `batches[step]` is (A, B), float32 BCHW in [-1, 1].
 
     As in the released code of CUT and CycleGAN: an epoch is as long as the larger domain; A goes through a permutation
     of it, modulo its own length; B is drawn uniformly; an incomplete batch at the end of an epoch is dropped. Every
@@ -97,5 +97,5 @@ class UnpairedBatches(StepBatches):
 
 
 def _to_tensor(images: list[np.ndarray]) -> Tensor:
-    batch_B3HW = np.stack(images).transpose(0, 3, 1, 2)
-    return torch.from_numpy(np.ascontiguousarray(batch_B3HW)).float() / 127.5 - 1
+    batch_BCHW = np.stack(images).transpose(0, 3, 1, 2)
+    return torch.from_numpy(np.ascontiguousarray(batch_BCHW)).float() / 127.5 - 1

@@ -12,13 +12,14 @@ import numpy as np
 from torch import nn
 
 from reprolib import models
-from reprolib.data.images import WRITTEN, read_photo, survey, write_image
+from reprolib.data.channels import GREY, RGB, as_rgb, read_channels
+from reprolib.data.images import WRITTEN, survey, write_image
 from reprolib.data.outputs import plan_outputs
-from reprolib.errors import UserError, unknown
+from reprolib.errors import UserError, located, unknown
 from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.trained import described, trained
 from reprolib.models.direction import in_styles, one_way, random_styles, style_of
-from reprolib.models.inference import restore, to_uint8, translate
+from reprolib.models.inference import channels_of, restore, to_uint8, translate
 from reprolib.models.large import LARGE, Large
 from reprolib.models.system import Direction, System
 from reprolib.models.tiling import TILE
@@ -59,8 +60,9 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
           direction: Direction = "ab", styles: Styles | None = None) -> Outcome:
     """Dehaze or translate a picture into a picture, or a folder of pictures into a folder, of any size.
 
-    Photos are read as viewers show them: upright, and in sRGB. In a folder a bad picture does not stop the others.
-    What an earlier run wrote under the same names is replaced, and counted in the notes; inputs never are.
+    Photos are read as viewers show them: upright, and in sRGB; for a network of grey pictures in grey, and for one of
+    other channels with all that the file has; outputs are TIFFs then. In a folder a bad picture does not stop the
+    others. What an earlier run wrote under the same names is replaced, and counted in the notes; inputs never are.
 
     Args:
         task: 'dehazing' or 'translation'; a translator needs nothing of its target domain.
@@ -95,6 +97,11 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
         weights = trained(name, profile)
         outcome.notes.append(f"with {described(weights)}")
     network = load_network(system, weights, direction=direction).to(device())
+    channels = channels_of(network)
+    if channels not in (GREY, RGB):
+        for target in (t for _, targets in planned for t in targets if WRITTEN[t.suffix.lower()] != "TIFF"):
+            raise UserError(f"pictures of {channels} channels are written as TIFF", where=target,
+                            fix="give a name that ends in .tif, or --format keep for a folder of TIFFs")
     ways = _ways(network, system, direction, styles)
     large = [Large(way, system, tile or TILE) for way in ways]
     if tile and not large[0].tiled:
@@ -104,22 +111,25 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
     for path, targets in track(planned, f"{task} with {name}"):
         try:
             with _noted(outcome.notes):
-                picture_HWC = read_photo(path, alpha and WRITTEN[targets[0].suffix.lower()] in _WITH_ALPHA)
+                keep = alpha and WRITTEN[targets[0].suffix.lower()] in _WITH_ALPHA
+                picture_HWC = read_channels(path, channels, photo=True, alpha=keep)
+                picture_HWC, opacity_HWC = picture_HWC[..., :channels], picture_HWC[..., channels:]
             at_once = picture_HWC[..., 0].size <= LARGE if tile is None else tile == 0
             if not at_once and (note := large[0].note):
                 outcome.notes.append(f"{path.name} is large: {note}")
-            results = [RUN[task](way, picture_HWC[..., :3], system.multiple) for way in (ways if at_once else large)]
-            if not all(np.isfinite(result_HW3).all() for result_HW3 in results):
+            with located(path):
+                results = [RUN[task](way, picture_HWC, system.multiple) for way in (ways if at_once else large)]
+            if not all(np.isfinite(result_HWC).all() for result_HWC in results):
                 raise UserError(f"{name} answers with numbers that are not finite", where=path,
                                 fix="check the weights with another picture")
         except UserError as error:
-            told = UserError(error.what, where=error.where or path, fix=error.fix)  # networks know no files
             if not source.is_dir():
-                raise told from error
-            outcome.failures.append(told)
+                raise
+            outcome.failures.append(error)
             continue
-        for target, result_HW3 in zip(targets, results, strict=True):
-            write_image(target, np.concatenate((to_uint8(result_HW3), picture_HWC[..., 3:]), axis=2))
+        for target, result_HWC in zip(targets, results, strict=True):
+            made_HWC = to_uint8(result_HWC)
+            write_image(target, np.dstack((as_rgb(made_HWC), opacity_HWC)) if opacity_HWC.size else made_HWC)
             outcome.written += 1
     if replaced:
         outcome.notes.append(f"{replaced} of an earlier run replaced")
@@ -132,10 +142,9 @@ def _ways(network: nn.Module, system: System, direction: Direction, styles: Styl
         return [one_way(network, direction)]
     if styles.like is None:
         return in_styles(network, direction, random_styles(styles.count, system.styles, styles.seed))
-    try:
-        return in_styles(network, direction, [style_of(network, read_photo(styles.like)[..., :3], direction)])
-    except UserError as error:
-        raise UserError(error.what, where=styles.like, fix=error.fix) from error
+    with located(styles.like):
+        picture_HWC = read_channels(styles.like, channels_of(network), photo=True)
+        return in_styles(network, direction, [style_of(network, picture_HWC, direction)])
 
 
 def _plan(source: Path, output: Path, form: str, subfolders: bool, count: int,

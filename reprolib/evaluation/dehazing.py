@@ -16,6 +16,7 @@ from reprolib import metrics, models
 from reprolib.data.images import write_png
 from reprolib.data.outputs import named_outputs
 from reprolib.data.paired import PairedFolder, open_split
+from reprolib.errors import located
 from reprolib.evaluation.checkpoint import common_fields, training_of
 from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.record import Record, write_records
@@ -50,11 +51,12 @@ def measure_pairs(network: nn.Module, multiple: int, pairs: PairedFolder, chosen
         name: stands beside the bar.
 
     Raises:
-        UserError: as `named_outputs`, before anything is computed.
+        UserError: as `named_outputs`, before anything is computed; a picture that the network cannot take.
     """
     targets = [] if pictures is None else named_outputs([(name, hazy) for name, hazy, _ in pairs.files], pictures)
     for index, pair in enumerate(track(pairs, name)):
-        restored = restore(network, pair.hazy, multiple)
+        with located(pairs.files[index][1]):
+            restored = restore(network, pair.hazy, multiple)
         clear, hazy = pair.clear / 255.0, pair.hazy / 255.0
         ours, before = measure(restored, clear, protocol, chosen), measure(hazy, clear, protocol, chosen)
         if targets:

@@ -14,7 +14,7 @@ from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
 from reprolib.evaluation.dehazing import mean, measure_pairs
-from reprolib.evaluation.networks import device, load_network
+from reprolib.evaluation.networks import device, learned, load_network
 from reprolib.evaluation.result import Evaluation
 from reprolib.evaluation.translation import (
     by_kind,
@@ -32,6 +32,7 @@ from reprolib.metrics.painted import confusion_of_maps
 from reprolib.metrics.protocols import DEFAULT, get_protocol
 from reprolib.metrics.segmentation import load_segmenter
 from reprolib.models.direction import one_way
+from reprolib.models.inference import channels_of
 from reprolib.models.system import Direction, System
 
 FEATURES = ("vgg16", "inception")
@@ -97,7 +98,7 @@ def _dehazer(spec: System, dataset: str, weights: Path | None, root: Path | None
         scores={name: mean([r.restored[name] for r in rows]) for name in metrics},
         input_scores={name: mean([r.hazy[name] for r in rows]) for name in metrics},
         collapsed=tuple(r.image for r in rows if r.collapsed), note=_note(dataset, root, split, len(rows)),
-        weights=str(weights) if weights else None)
+        weights=str(weights) if weights else None, params=learned(spec, network))
 
 
 def _translator(spec: System, dataset: str, weights: Path | None, root: Path | None, split: str, limit: int | None,
@@ -121,12 +122,13 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
         photos, maps = (domains.b, domains.a) if direction == "ab" else (domains.a, domains.b)
         check_label_maps(dataset, Domains(maps, photos, aligned=True))
     network = load_network(spec, weights, direction=direction, **options).to(device())
+    seen = domains.in_channels(channels_of(network))
+    before = score_sets(list(seen.a), seen, of_sets, again=True)
     files = [] if pictures is None else picture_files(pictures, domains)
-    fakes = translate_all(one_way(network, direction), spec.multiple, domains.a)
+    fakes = translate_all(one_way(network, direction), spec.multiple, seen.a)
     if files:
         write_pictures(files, fakes)
-    before = score_sets(list(domains.a), domains, of_sets, again=True)
-    scores = score_sets(fakes, domains, of_sets)
+    scores = score_sets(fakes, seen, of_sets)
     if judge is not None:
         scores |= score_labels(fakes, domains, of_labels, judge)
     elif of_labels:
@@ -139,7 +141,8 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
         scores={name: score.value for name, score in scores.items()},
         input_scores={name: score.value for name, score in before.items()},
         details={name: score.details for name, score in scores.items()}, collapsed=tuple(collapsed),
-        note=_note(dataset, root, split, *counts(domains, direction)), weights=str(weights) if weights else None)
+        note=_note(dataset, root, split, *counts(domains, direction)),
+        weights=str(weights) if weights else None, params=learned(spec, network))
 
 
 def _note(dataset: str, root: Path | None, split: str, n: int, n_real: int = 0) -> str:

@@ -101,7 +101,12 @@ def _counted(system: str, options: str) -> int:
     spec = models.get(system)
     with torch.device("meta"):  # allocates nothing
         network = spec.build(**json.loads(options))
-    return models.count_parameters(network.get_submodule(spec.inference[0]) if spec.inference else network)
+    return learned(spec, network)
+
+
+def learned(system: System, network: nn.Module) -> int:
+    """Learned scalars of a network; of a translator, of its counted part."""
+    return models.count_parameters(network.get_submodule(system.inference[0]) if system.inference else network)
 
 
 def count(system: str, options: Mapping[str, Any]) -> int:

@@ -22,7 +22,7 @@ from reprolib.runs.places import records_folder
 
 def record(result: Evaluation, weights: Path | None, root: Path | None = None, limit: int | None = None,
            project: Path = Path(), source: str = "") -> Path:
-    """Keep what `reprolib.evaluation.evaluate` returned for a dehazer at its published size, as records.
+    """Keep what `reprolib.evaluation.evaluate` returned for a dehazer, as records.
 
     Args:
         weights, root, limit: as they were given to `evaluate`.
@@ -46,7 +46,7 @@ def record(result: Evaluation, weights: Path | None, root: Path | None = None, l
     common: dict[str, Any] = {
         "profile": PUBLISHED, "experiment": f"{system.name}-{dataset.name}", "system": system.name, "rows": (),
         "dataset": dataset.name, "n": result.n, "seed": 0, "protocol": result.protocol, "params": size,
-        "params_built": size, "checkpoint": "published" if weights else "none",
+        "params_built": result.params, "checkpoint": "published" if weights else "none",
         "note": "; ".join(p for p in parts if p), "data_hash": pairs.pixel_hash(),
         "environment": environment(str(device())),
         "code_hash": code_digest(MEASURING["dehazing"], models.module_of(system.name), *measuring),

@@ -36,6 +36,8 @@ class Evaluation:
     """Pictures that came out in one colour."""
     note: str = ""
     weights: str | None = None
+    params: int = 0
+    """Learned scalars of the network; of a translator, of its counted part."""
 
     def as_json(self) -> Json:
         """One flat object: names of metrics, and behind `prefix` those of the input."""
@@ -45,6 +47,7 @@ class Evaluation:
             "n_real": self.n_real, "direction": self.direction}
         return {**head, **strict(flat), "details": {k: strict(v) for k, v in self.details.items() if v},
                 "collapsed": list(self.collapsed), "note": self.note, "weights": self.weights,
+                "params": self.params,
                 "reasons": reasons(flat)}
 
 

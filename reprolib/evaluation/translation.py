@@ -20,8 +20,8 @@ from reprolib import metrics, models
 from reprolib.data.images import write_png
 from reprolib.data.outputs import named_outputs
 from reprolib.data.registry import get_dataset
-from reprolib.data.unpaired import Domains, open_domains
-from reprolib.errors import UserError
+from reprolib.data.unpaired import Domains, ImageFolder, open_domains
+from reprolib.errors import UserError, located
 from reprolib.evaluation.checkpoint import common_fields, training_of
 from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.record import Record, write_records
@@ -47,10 +47,18 @@ SEGMENTER = "drn"
 """The protocol that records of label metrics give: what scored."""
 
 
-def translate_all(network: nn.Module, multiple: int, sources: Iterable[Picture], name: str = "translating",
+def translate_all(network: nn.Module, multiple: int, sources: ImageFolder, name: str = "translating",
                   rounding: str = "nearest") -> list[Picture]:
-    """Every picture of a domain, uint8 HW3; `rounding` as of `TranslationRun`."""
-    return [to_uint8(translate(network, picture, multiple), rounding) for picture in track(sources, name)]
+    """Every picture of a domain, uint8 HWC; `rounding` as of `TranslationRun`.
+
+    Raises:
+        UserError: a picture that cannot be read, or that the network cannot take.
+    """
+    made = []
+    for index, picture_HWC in enumerate(track(sources, name)):
+        with located(sources.files[index]):
+            made.append(to_uint8(translate(network, picture_HWC, multiple), rounding))
+    return made
 
 
 def score_sets(pictures: Sequence[Picture], domains: Domains, chosen: Iterable[str], again: bool = False) -> dict[
@@ -95,7 +103,8 @@ def measure_translator(run: TranslationRun, root: Path = Path(), into: Path | No
     records_file, pictures = (made.records, made.pictures) if tabled else (
         made.reverse / "records.json", made.reverse / "pictures")
     segmenter = segmenter_of(run, root) if of_labels else None
-    before = score_sets(list(domains.a), domains, of_sets, again=True)  # the same for every system and seed
+    seen = domains.in_channels(run.channels)
+    before = score_sets(list(seen.a), seen, of_sets, again=True)  # the same for every system and seed
     files = {file: places.checkpoint / f"{file}.safetensors" for file in CHECKPOINTS}
     common = {**common_fields(run, trained, *counts(domains, direction)), "n": len(domains.a), "n_real": len(domains.b),
               "data_hash": domains.pixel_hash()}
@@ -104,9 +113,9 @@ def measure_translator(run: TranslationRun, root: Path = Path(), into: Path | No
     for file, checkpoint in CHECKPOINTS.items():
         if file == "last" or files[file].read_bytes() != files["last"].read_bytes():
             network = load_network(system, files[file], direction=direction, **trained.run.network).to(device())
-            fakes = translate_all(one_way(network, direction), system.multiple, domains.a, run.id, run.rounding)
+            fakes = translate_all(one_way(network, direction), system.multiple, seen.a, run.id, run.rounding)
             collapsed = all(is_collapsed(fake / 255.0) for fake in fakes)
-            scores = score_sets(fakes, domains, of_sets)
+            scores = score_sets(fakes, seen, of_sets)
             if segmenter is not None:
                 scores |= score_labels(fakes, domains, of_labels, segmenter)
             if file == "last":

@@ -31,6 +31,7 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
 from reprolib.contrast.features import WEIGHTS, load_features
+from reprolib.data.channels import as_rgb
 from reprolib.data.images import list_images, read_rgb
 from reprolib.errors import UserError, unknown
 from reprolib.files import sha256
@@ -65,12 +66,12 @@ class PictureSet(Dataset[Tensor]):
     """Pictures as the library takes them, uint8 3HW; those of a folder are read when asked for.
 
     Args:
-        pictures: uint8 RGB HW3 of any sizes, or a folder of them.
+        pictures: uint8, RGB HW3 or grey HW1, of any sizes, or a folder of them.
         role: what to call the set in an error.
         kept: the set will be measured again: its features are kept in `KEPT`.
 
     Raises:
-        UserError: fewer than two pictures.
+        UserError: fewer than two pictures; when one is asked for, other channels.
     """
 
     def __init__(self, pictures: Sequence[Picture] | Path, role: str, kept: bool = False):
@@ -96,8 +97,8 @@ class PictureSet(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         picture = self.pictures[index]
-        picture_HW3 = read_rgb(picture) if isinstance(picture, Path) else picture
-        assert picture_HW3.dtype == np.uint8 and picture_HW3.shape[2:] == (3,), (picture_HW3.dtype, picture_HW3.shape)
+        picture_HW3 = as_rgb(read_rgb(picture) if isinstance(picture, Path) else picture)
+        assert picture_HW3.dtype == np.uint8, picture_HW3.dtype
         return torch.from_numpy(np.array(picture_HW3.transpose(2, 0, 1), order="C"))
 
 

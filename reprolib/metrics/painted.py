@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from reprolib.data.channels import as_rgb
 from reprolib.data.labels import PALETTE, decode
 from reprolib.errors import UserError
 from reprolib.metrics.segmentation import Confusion
@@ -37,7 +38,7 @@ def confusion_of_maps(maps: Sequence[Picture], truths: Sequence[Picture]) -> Con
     """Confusion of painted maps, where the truth is not void.
 
     Args:
-        maps: what was made of photos, uint8 RGB HW3.
+        maps: what was made of photos, uint8, RGB HW3 or grey HW1.
         truths: the true maps in the same order and sizes, uint8 RGB HW3.
 
     Raises:
@@ -48,5 +49,5 @@ def confusion_of_maps(maps: Sequence[Picture], truths: Sequence[Picture]) -> Con
     confusion = Confusion()
     for painted, truth in zip(maps, truths, strict=True):
         labels, doubtful = decode(truth)
-        confusion.add(labels, nearest_class(painted), doubtful)
+        confusion.add(labels, nearest_class(as_rgb(painted)), doubtful)
     return confusion

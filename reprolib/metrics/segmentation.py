@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from reprolib.data.channels import as_rgb
 from reprolib.data.labels import CLASSES, VOID, decode
 from reprolib.errors import UserError
 from reprolib.models.segmentation.drn import DRND22
@@ -94,7 +95,7 @@ def percent(part: int, whole: int) -> float:
 def segment(segmenter: nn.Module, photo_HW3: Picture) -> Picture:
     """Predicted labels of a photo at the segmenter's size, uint8 HW; the photo is resized bicubically."""
     height, width = _size(segmenter)
-    resized_HW3 = resize(photo_HW3, (height, width), Image.Resampling.BICUBIC)
+    resized_HW3 = resize(as_rgb(photo_HW3), (height, width), Image.Resampling.BICUBIC)
     device = next(segmenter.parameters()).device
     segmenter.eval()
     with torch.inference_mode():
@@ -108,7 +109,7 @@ def confusion_of(segmenter: nn.Module, photos: Sequence[Picture], labels: Sequen
 
     Args:
         segmenter: a `DRND22`, or any network with its `size` and shapes.
-        photos: uint8 RGB HW3, resized bicubically.
+        photos: uint8, RGB HW3 or grey HW1, resized bicubically.
         labels: one a photo, resized to the nearest pixel: uint8 HW of trainIds, or HW3 painted in Cityscapes' colours
             (decoded to the nearest colour). TrainIds are exact, colours out of JPEG files are not.
 

@@ -12,9 +12,9 @@ from dataclasses import asdict
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from reprolib.errors import unknown
 from reprolib.models.objective import STRICT
@@ -54,15 +54,20 @@ def get(name: str) -> System:
 
 @cache
 def options_type(name: str) -> type[BaseModel]:
-    """The options of a system's network with their types, as a pydantic model that knows no others."""
+    """The options of a system's network with their types, as a pydantic model that knows no others; whole numbers are
+    counts and sizes, from 1."""
     function = get(name).build
     target = function.__init__ if inspect.isclass(function) else function
     hints = get_type_hints(target)
     fields: Any = {
-        key: (hints.get(key, Any), ... if parameter.default is parameter.empty else parameter.default)
+        key: (_counting(hints.get(key, Any)), ... if parameter.default is parameter.empty else parameter.default)
         for key, parameter in inspect.signature(function).parameters.items()
     }
     return create_model(f"Options of {name}", __config__=STRICT, **fields)
+
+
+def _counting(hint: Any) -> Any:
+    return Annotated[int, Field(ge=1)] if hint is int else hint
 
 
 def defaults(name: str) -> dict[str, Any]:

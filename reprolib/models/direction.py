@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from reprolib.models.inference import to_network
+from reprolib.models.inference import channels_of, to_network
 from reprolib.models.system import Direction
 
 
@@ -20,17 +20,18 @@ class OneWay(nn.Module):
         style_S: numbers of the style; None leaves the choice to the network.
 
     Shape:
-        B3HW in [-1, 1] to B3HW in [-1, 1].
+        BCHW in [-1, 1] to BCHW in [-1, 1].
     """
 
     def __init__(self, network: nn.Module, direction: Direction = "ab", style_S: Tensor | None = None):
         super().__init__()
         self.network, self.direction, self.style_S = network, direction, style_S
+        self.channels = channels_of(network)
 
-    def forward(self, source_B3HW: Tensor) -> Tensor:
+    def forward(self, source_BCHW: Tensor) -> Tensor:
         options = {} if self.style_S is None else {
-            "style_BS": self.style_S.to(source_B3HW.device).expand(len(source_B3HW), -1)}
-        return self.network(source_B3HW, direction=self.direction, **options)
+            "style_BS": self.style_S.to(source_BCHW.device).expand(len(source_BCHW), -1)}
+        return self.network(source_BCHW, direction=self.direction, **options)
 
 
 def one_way(network: nn.Module, direction: Direction) -> nn.Module:
@@ -45,13 +46,13 @@ def random_styles(count: int, numbers: int, seed: int) -> list[Tensor]:
 
 
 @torch.inference_mode()
-def style_of(network: nn.Module, picture_HW3: np.ndarray, direction: Direction) -> Tensor:
+def style_of(network: nn.Module, picture_HWC: np.ndarray, direction: Direction) -> Tensor:
     """The style of a picture of the domain that is translated to, S.
 
     Raises:
         UserError: it is too small.
     """
-    style_1S: Tensor = network.eval().style(to_network(network, picture_HW3, low=-1.0), direction[1])  # type: ignore[operator]
+    style_1S: Tensor = network.eval().style(to_network(network, picture_HWC, low=-1.0), direction[1])  # type: ignore[operator]
     return style_1S[0].cpu()
 
 

@@ -8,6 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def channels_of(network: nn.Module) -> int:
+    """Channels of the pictures that a network takes and gives: 3, RGB, where it does not say it."""
+    channels: int = getattr(network, "channels", 3)  # type: ignore[assignment]  # mypy takes a module's fields for tensors
+    return channels
+
+
 def pad_to_multiple(image_BCHW: Tensor, multiple: int) -> Tensor:
     """Pad right and bottom to multiples of `multiple`, by reflection (by repetition where the image is too small)."""
     height, width = image_BCHW.shape[-2:]
@@ -32,28 +38,29 @@ def restore(network: nn.Module, hazy_HW3: np.ndarray, multiple: int = 1) -> np.n
     return _run(network, hazy_HW3, multiple, low=0.0)
 
 
-def translate(network: nn.Module, source_HW3: np.ndarray, multiple: int = 1) -> np.ndarray:
-    """Translate one picture; arguments and result as of `restore`, for a network that works in [-1, 1]."""
-    return _run(network, source_HW3, multiple, low=-1.0)
+def translate(network: nn.Module, source_HWC: np.ndarray, multiple: int = 1) -> np.ndarray:
+    """Translate one picture; arguments and result as of `restore`, for a network that works in [-1, 1], and of as many
+    channels as it takes (`channels_of`)."""
+    return _run(network, source_HWC, multiple, low=-1.0)
 
 
 @torch.inference_mode()
-def _run(network: nn.Module, picture_HW3: np.ndarray, multiple: int, low: float) -> np.ndarray:
+def _run(network: nn.Module, picture_HWC: np.ndarray, multiple: int, low: float) -> np.ndarray:
     """Pad, run and crop back; `low` is the network's value of black, 1 its value of white."""
     network.eval()
-    x_BCHW = to_network(network, picture_HW3, low)
+    x_BCHW = to_network(network, picture_HWC, low)
     height, width = x_BCHW.shape[-2:]
     y_BCHW = network(pad_to_multiple(x_BCHW, multiple))[..., :height, :width]
     return (y_BCHW[0].permute(1, 2, 0).float().cpu().numpy() - low) / (1 - low)
 
 
-def to_network(network: nn.Module, picture_HW3: np.ndarray, low: float) -> Tensor:
-    """A picture, uint8 HW3, as 13HW in [low, 1] where the network lies."""
+def to_network(network: nn.Module, picture_HWC: np.ndarray, low: float) -> Tensor:
+    """A picture, uint8 HWC, as 1CHW in [low, 1] where the network lies."""
     device = next(network.parameters(), torch.empty(0)).device
-    x_BCHW = torch.from_numpy(np.array(picture_HW3)).to(device).permute(2, 0, 1)[None].float() / 255
+    x_BCHW = torch.from_numpy(np.array(picture_HWC)).to(device).permute(2, 0, 1)[None].float() / 255
     return x_BCHW * (1 - low) + low
 
 
-def to_uint8(image_HW3: np.ndarray, rounding: str = "nearest") -> np.ndarray:
+def to_uint8(image_HWC: np.ndarray, rounding: str = "nearest") -> np.ndarray:
     """Clamp to [0, 1] and round to 8 bits; 'down' cuts off what is behind the point, as CUT's released code does."""
-    return (image_HW3.clip(0, 1) * 255 + (0.5 if rounding == "nearest" else 0)).astype(np.uint8)
+    return (image_HWC.clip(0, 1) * 255 + (0.5 if rounding == "nearest" else 0)).astype(np.uint8)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from reprolib.models.inference import channels_of
 from reprolib.models.statistics import is_mean_over_pixels, sampled, with_means
 from reprolib.models.system import System
 from reprolib.models.tiling import TILE, in_tiles
@@ -76,7 +77,7 @@ def global_operations(network: nn.Module, multiple: int = 1) -> tuple[str | None
     parameter = next(network.parameters(), torch.empty(0))
     side = math.ceil(64 / multiple) * multiple
     with torch.inference_mode(), watch:
-        network.eval()(torch.full((1, 3, side, side), 0.5, device=parameter.device))
+        network.eval()(torch.full((1, channels_of(network), side, side), 0.5, device=parameter.device))
     return watch.found, watch.means
 
 

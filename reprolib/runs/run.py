@@ -170,6 +170,12 @@ class TranslationRun(Run):
     distance: Literal["vgg16", "inception"] = "vgg16"
     """Features of the Frechet distance: 'inception' (FID, needs a download) or 'vgg16' (not FID)."""
 
+    @property
+    def channels(self) -> int:
+        """Of the pictures as its network takes them; 3 is RGB."""
+        channels: int = self.network.get("channels", 3)
+        return channels
+
 
 class SegmenterRun(Run):
     """Training the network that scores label maps."""

@@ -245,6 +245,9 @@ def test_a_deep_tiff_cut_short_is_called_truncated(tmp_path: Path, compression: 
     (b"<?xml version='1.0'?>\n<svg width='3'/>", "vector drawing.*as PNG"),
     (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC.*as JPEG or PNG"),
     (b"%PDF-1.7\n", "a PDF"),
+    (b"PK\5\6" + bytes(18), "not a picture"),
+    (b"\x1f\x8b\x08" + bytes(40), "an archive .gzip.*unpack it"),
+    (b"Rar!\x1a\7\1\0", "an archive .RAR."),
     (b"hello, this is text", "not a picture.*expected PNG"),
 ])
 def test_kind_46_files_in_place_of_a_picture_are_named(tmp_path: Path, content: bytes, told: str) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from evaluation.conftest import dehazing_run, leave_checkpoint, leave_segmenter, translation_run
 
-from reprolib import metrics
+from reprolib import metrics, models
 from reprolib.data.images import list_images, read_rgb, write_png
+from reprolib.data.paired import open_split
 from reprolib.errors import UserError
 from reprolib.evaluation.evaluate import evaluate
+from reprolib.evaluation.networks import count
 from reprolib.evaluation.protocols import measure_protocols
 from reprolib.evaluation.published import record
 from reprolib.evaluation.record import read_records
@@ -149,3 +152,25 @@ def test_authors_weights_are_recorded_with_their_sample(place: Path) -> None:
     assert records.keys() == found.scores.keys()
     assert records["psnr"].value == pytest.approx(found.scores["psnr"], abs=1e-6) and records["psnr"].n == 2
     assert records["psnr"].note.startswith("last.safetensors, sha256 ") and "sample: 2 of 5" in records["psnr"].note
+
+
+def test_the_size_of_authors_weights_is_that_of_their_file(place: Path) -> None:
+    torch.save(models.get("ffanet").build(width=8, blocks=1).state_dict(), "theirs.pth")
+    found = evaluate("ffanet", "nh-haze", weights=Path("theirs.pth"), limit=1)
+    record(found, Path("theirs.pth"), limit=1)
+    (psnr,) = (r for r in read_records("published") if r.metric == "psnr")
+    built = count("ffanet", {"width": 8, "blocks": 1})
+    assert (psnr.params, psnr.params_built) == (models.full_size_count("ffanet"), built)
+
+
+def test_kind_13_evaluate_names_the_picture_that_a_network_cannot_take(place: Path, brightness: object) -> None:
+    horse = list_images(next(place.rglob("testA")))[1]
+    write_png(horse, np.zeros((3, 3, 3), np.uint8))
+    weights = leave_checkpoint(translation_run())
+    with pytest.raises(UserError, match=rf"cannot take 4x4 pixels \(.*{horse.name}\)"):
+        evaluate("cut", "horse2zebra", weights=weights)
+    pairs = open_split("nh-haze", "test")
+    for path in pairs.files[1][1:]:
+        write_png(path, np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(UserError, match=rf"cannot take 16x16 pixels \(.*{pairs.files[1][1].name}\)"):
+        evaluate("msbdn", "nh-haze")

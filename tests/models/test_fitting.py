@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,20 @@ def test_kind_3_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path, 
     torch.save(state, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"'1.0.weight' holds numbers that are not finite \(.*w.pth\)"):
         load_weights(network(), tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
+def test_kind_46_an_archive_of_weights_is_told_as_one(tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "download"
+    folder.mkdir()
+    torch.save(network().state_dict(), folder / "net.pth")
+    archive = shutil.make_archive(str(tmp_path / "w"), kind, folder)
+    told = {"zip": "ZIP, with net.pth", "tar": "tar", "gztar": "gzip", "bztar": "bzip2", "xztar": "xz"}[kind]
+    for name in ("w.pth", "w.safetensors", "w"):
+        shutil.copy(archive, tmp_path / name)
+        with pytest.raises(UserError, match=rf"not a weights file but an archive \({told}\).*unpack it"):
+            load_weights(network(), tmp_path / name)
+    load_weights(network(), folder / "net.pth")
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w.mat", "w.caffemodel", "w"])

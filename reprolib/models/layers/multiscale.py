@@ -21,30 +21,31 @@ class MultiScaleDiscriminator(nn.Module):
     Args:
         width: channels of the first layer; 64 in both papers.
         slope: of the leaky ReLU, 0.2 in MUNIT and 0.01 in DRIT.
+        channels: of the pictures.
 
     Shape:
-        B3HW in [-1, 1], H and W from 64, to three B1hw of logits, a sixteenth of each scale's size.
+        BCHW in [-1, 1], H and W from 64, to three B1hw of logits, a sixteenth of each scale's size.
 
     Raises:
         UserError: smaller pictures.
     """
 
-    def __init__(self, width: int = 64, slope: float = 0.2):
+    def __init__(self, width: int = 64, slope: float = 0.2, channels: int = 3):
         super().__init__()
-        channels = (3, width, 2 * width, 4 * width, 8 * width)
+        stages = (channels, width, 2 * width, 4 * width, 8 * width)
         self.cnns = nn.ModuleList([
             nn.Sequential(
-                *[ConvBlock(i, o, 4, 2, 1, activation=nn.LeakyReLU(slope)) for i, o in pairwise(channels)],
-                nn.Conv2d(channels[-1], 1, 1),
+                *[ConvBlock(i, o, 4, 2, 1, activation=nn.LeakyReLU(slope)) for i, o in pairwise(stages)],
+                nn.Conv2d(stages[-1], 1, 1),
             )
             for _scale in range(3)
         ])
         self.downsample = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
 
-    def forward(self, image_B3HW: Tensor) -> list[Tensor]:
-        require_size(image_B3HW, SMALLEST)
+    def forward(self, image_BCHW: Tensor) -> list[Tensor]:
+        require_size(image_BCHW, SMALLEST)
         logits = []
         for cnn in self.cnns:
-            logits.append(cnn(image_B3HW))
-            image_B3HW = self.downsample(image_B3HW)
+            logits.append(cnn(image_BCHW))
+            image_BCHW = self.downsample(image_BCHW)
         return logits

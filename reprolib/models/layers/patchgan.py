@@ -21,27 +21,28 @@ class PatchGAN(nn.Module):
         width: channels of the first layer, 64 in the papers.
         antialias: convolve at stride 1 and halve by `BlurDown` (CUT); otherwise convolutions halve.
         affine: instance norms have learned scale and shift (DistanceGAN).
+        channels: of the pictures.
 
     Shape:
-        B3HW in [-1, 1], H and W from 24, to B1hw of logits without a sigmoid, h = H // 8 - 2: 30 x 30 at 256 x 256.
+        BCHW in [-1, 1], H and W from 24, to B1hw of logits without a sigmoid, h = H // 8 - 2: 30 x 30 at 256 x 256.
 
     Raises:
         UserError: smaller pictures.
     """
 
-    def __init__(self, width: int = 64, *, antialias: bool = False, affine: bool = False):
+    def __init__(self, width: int = 64, *, antialias: bool = False, affine: bool = False, channels: int = 3):
         super().__init__()
         layers: list[nn.Module] = []
-        channels = 3
+        inner = channels
         for out in (width, 2 * width, 4 * width, 8 * width):
             halve = out < 8 * width
-            layers.append(nn.Conv2d(channels, out, 4, stride=2 if halve and not antialias else 1, padding=1))
-            layers += [InstanceNorm2d(out, affine=affine)] if channels != 3 else []
+            layers.append(nn.Conv2d(inner, out, 4, stride=2 if halve and not antialias else 1, padding=1))
+            layers += [InstanceNorm2d(out, affine=affine)] if layers[1:] else []
             layers.append(nn.LeakyReLU(0.2, inplace=True))
             layers += [BlurDown(out)] if halve and antialias else []
-            channels = out
-        self.model = nn.Sequential(*layers, nn.Conv2d(channels, 1, 4, padding=1))
+            inner = out
+        self.model = nn.Sequential(*layers, nn.Conv2d(inner, 1, 4, padding=1))
 
-    def forward(self, image_B3HW: Tensor) -> Tensor:
-        require_size(image_B3HW, SMALLEST)
-        return self.model(image_B3HW)
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        require_size(image_BCHW, SMALLEST)
+        return self.model(image_BCHW)

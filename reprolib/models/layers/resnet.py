@@ -43,17 +43,19 @@ class ResNetGenerator(nn.Module):
             halve and transposed ones double (CycleGAN, GcGAN, DistanceGAN), and the blocks begin at index 10.
         reflect: pad by reflection at the first, the residual and the last convolutions; by zeros in DistanceGAN.
         affine: instance norms have learned scale and shift (DistanceGAN: 11,388,675 parameters).
+        channels: of the pictures; 1 is grey, 3 RGB.
 
     Shape:
-        B3HW in [-1, 1] to B3HW in [-1, 1]; H and W multiples of 4, from 8.
+        BCHW in [-1, 1] to BCHW in [-1, 1]; H and W multiples of 4, from 8.
 
     Raises:
         UserError: a size that the network cannot take, or a tap outside the encoder.
     """
 
     def __init__(self, width: int = 64, blocks: int = 9, *, antialias: bool = False, reflect: bool = True,
-                 affine: bool = False):
+                 affine: bool = False, channels: int = 3):
         super().__init__()
+        self.channels = channels
         w, pad = width, nn.ReflectionPad2d if reflect else nn.ZeroPad2d
 
         def activated(layer: nn.Module, channels: int) -> list[nn.Module]:
@@ -69,27 +71,27 @@ class ResNetGenerator(nn.Module):
             conv = nn.ConvTranspose2d(channels, channels // 2, 3, stride=2, padding=1, output_padding=1)
             return activated(conv, channels // 2)
 
-        encoder = [pad(3), *activated(nn.Conv2d(3, w, 7), w), *down(w), *down(2 * w),
+        encoder = [pad(3), *activated(nn.Conv2d(channels, w, 7), w), *down(w), *down(2 * w),
                    *(ResidualBlock(4 * w, pad, affine) for _ in range(blocks))]
         self.deepest = len(encoder) - 1
         """Index of the last residual block, where the encoder ends."""
-        self.model = nn.Sequential(*encoder, *up(4 * w), *up(2 * w), pad(3), nn.Conv2d(w, 3, 7), nn.Tanh())
+        self.model = nn.Sequential(*encoder, *up(4 * w), *up(2 * w), pad(3), nn.Conv2d(w, channels, 7), nn.Tanh())
 
-    def forward(self, x_B3HW: Tensor) -> Tensor:
-        return self.forward_with_taps(x_B3HW, ())[0]
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return self.forward_with_taps(x_BCHW, ())[0]
 
-    def forward_with_taps(self, x_B3HW: Tensor, taps: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_taps(self, x_BCHW: Tensor, taps: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """The output, and on the way what `encode` gives."""
-        return self._run(x_B3HW, taps, len(self.model))
+        return self._run(x_BCHW, taps, len(self.model))
 
-    def encode(self, x_B3HW: Tensor, taps: Sequence[int]) -> list[Tensor]:
+    def encode(self, x_BCHW: Tensor, taps: Sequence[int]) -> list[Tensor]:
         """Outputs of the layers with these indices, in the order of the layers; computes nothing behind the last."""
-        return self._run(x_B3HW, taps, max(taps) + 1)[1]
+        return self._run(x_BCHW, taps, max(taps) + 1)[1]
 
     def tap_channels(self, taps: Sequence[int]) -> list[int]:
-        """Channels at each tap: 3, 128, 256, 256, 256 at 0, 4, 8, 12 and 16 of CUT's generator."""
+        """Channels at each tap: 3, 128, 256, 256, 256 at 0, 4, 8, 12 and 16 of CUT's generator of RGB pictures."""
         self._check_taps(taps)
-        channels, result = 3, []
+        channels, result = self.channels, []
         for index, layer in enumerate(self.model[: max(taps) + 1]):
             channels = layer.out_channels if isinstance(layer, nn.Conv2d) else channels
             result += [channels] if index in taps else []
@@ -138,10 +140,11 @@ def importer(child: str) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
 
 
 def sizes(child: str) -> Callable[[Mapping[str, Tensor]], dict[str, int]]:
-    """Width and blocks of the generator under `child` that made a file."""
+    """Width, blocks and channels of the generator under `child` that made a file."""
 
     def found(state: Mapping[str, Tensor]) -> dict[str, int]:
-        return {"width": len(state[f"{child}.model.1.weight"]),
+        first = state[f"{child}.model.1.weight"]
+        return {"width": len(first), "channels": first.shape[1],
                 "blocks": sum(name.endswith("conv_block.1.weight") for name in state)}
 
     return found

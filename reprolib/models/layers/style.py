@@ -24,24 +24,24 @@ class StyleEncoder(nn.Module):
     """MUNIT's style encoder, which is DRIT's feature-wise attribute encoder too: no normalisation, global mean.
 
     Shape:
-        B3HW in [-1, 1] to B x 8 x 1 x 1; H and W from 16.
+        BCHW in [-1, 1] to B x 8 x 1 x 1; H and W from 16.
     """
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, channels: int = 3):
         super().__init__()
         w = width
         self.model = nn.Sequential(
-            ConvBlock(3, w, 7, padding=3, activation=nn.ReLU()),
+            ConvBlock(channels, w, 7, padding=3, activation=nn.ReLU()),
             *[ConvBlock(i, o, 4, 2, 1, activation=nn.ReLU()) for i, o in
               ((w, 2 * w), (2 * w, 4 * w), (4 * w, 4 * w), (4 * w, 4 * w))],
             nn.AdaptiveAvgPool2d(1), nn.Conv2d(4 * w, STYLE, 1),
         )
 
-    def forward(self, image_B3HW: Tensor) -> Tensor:
-        return self.model(image_B3HW)
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        return self.model(image_BCHW)
 
 
-def picture_styles(image_B3HW: Tensor) -> Tensor:
+def picture_styles(image_BCHW: Tensor) -> Tensor:
     """One style a picture from N(0, 1), B x 8, drawn from a seed that is the picture's own checksum.
 
     The authors draw a random style for every test picture. Here it is a function of the picture in 8 bits, so that
@@ -50,11 +50,11 @@ def picture_styles(image_B3HW: Tensor) -> Tensor:
     Raises:
         UserError: pictures that are too small for either generator.
     """
-    require_size(image_B3HW, SMALLEST)
-    bytes_B3HW = ((image_B3HW.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
-    seeds = [zlib.crc32(picture.contiguous().numpy().tobytes()) for picture in bytes_B3HW]
+    require_size(image_BCHW, SMALLEST)
+    bytes_BCHW = ((image_BCHW.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+    seeds = [zlib.crc32(picture.contiguous().numpy().tobytes()) for picture in bytes_BCHW]
     styles = [torch.randn(STYLE, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    return torch.stack(styles).to(image_B3HW.device)
+    return torch.stack(styles).to(image_BCHW.device)
 
 
 def require_size(image_BCHW: Tensor, smallest: int) -> None:

@@ -31,26 +31,28 @@ class CUT(nn.Module):
         blocks: residual blocks, 9 in the paper.
         taps: layers that PatchNCE compares; None is the paper's five, whose last moves to the last residual block where
             there are fewer than five blocks.
+        channels: of the pictures of both domains; 1 is grey, 3 RGB.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1].
+        BCHW of domain A in [-1, 1], H and W multiples of 4 and from 8, to BCHW of domain B in [-1, 1].
         Training needs crops from 24, for the discriminator.
 
     Raises:
         UserError: a tap outside the generator's encoder.
     """
 
-    def __init__(self, width: int = 64, blocks: int = 9, taps: Sequence[int] | None = None):
+    def __init__(self, width: int = 64, blocks: int = 9, taps: Sequence[int] | None = None, channels: int = 3):
         super().__init__()
-        self.generator = ResNetGenerator(width, blocks, antialias=True)
-        self.discriminator = PatchGAN(width, antialias=True)
+        self.channels = channels
+        self.generator = ResNetGenerator(width, blocks, antialias=True, channels=channels)
+        self.discriminator = PatchGAN(width, antialias=True, channels=channels)
         wanted = taps or (min(tap, self.generator.deepest) for tap in TAPS)
         self.taps = tuple(sorted(set(wanted)))
         self.heads = projection_heads(self.generator.tap_channels(self.taps))
         initialise(self, "xavier")
 
-    def forward(self, source_B3HW: Tensor) -> Tensor:
-        return self.generator(source_B3HW)
+    def forward(self, source_BCHW: Tensor) -> Tensor:
+        return self.generator(source_BCHW)
 
 
 @dataclass(frozen=True)

@@ -26,22 +26,25 @@ class CycleGAN(nn.Module):
         width: channels of the first layers, 64 in the paper.
         blocks: residual blocks, 9 in the paper for 256 x 256.
         affine: the generators' instance norms have learned scale and shift, as in some that others have trained.
+        channels: of the pictures of both domains; 1 is grey, 3 RGB.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1];
+        BCHW of domain A in [-1, 1], H and W multiples of 4 and from 8, to BCHW of domain B in [-1, 1];
         with direction 'ba' the other way.
         Training needs crops from 24, for the discriminators.
     """
 
-    def __init__(self, width: int = 64, blocks: int = 9, affine: bool = False):
+    def __init__(self, width: int = 64, blocks: int = 9, affine: bool = False, channels: int = 3):
         super().__init__()
-        self.generator_ab = ResNetGenerator(width, blocks, affine=affine)
-        self.generator_ba = ResNetGenerator(width, blocks, affine=affine)
-        self.discriminator_a, self.discriminator_b = PatchGAN(width), PatchGAN(width)
+        self.channels = channels
+        self.generator_ab = ResNetGenerator(width, blocks, affine=affine, channels=channels)
+        self.generator_ba = ResNetGenerator(width, blocks, affine=affine, channels=channels)
+        self.discriminator_a = PatchGAN(width, channels=channels)
+        self.discriminator_b = PatchGAN(width, channels=channels)
         initialise(self, "normal")
 
-    def forward(self, source_B3HW: Tensor, direction: Direction = "ab") -> Tensor:
-        return self.get_submodule(f"generator_{direction}")(source_B3HW)
+    def forward(self, source_BCHW: Tensor, direction: Direction = "ab") -> Tensor:
+        return self.get_submodule(f"generator_{direction}")(source_BCHW)
 
 
 @dataclass(frozen=True)

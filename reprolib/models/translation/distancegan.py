@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from reprolib.models.layers.initialisation import initialise
 from reprolib.models.layers.patchgan import PatchGAN
-from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator
+from reprolib.models.layers.resnet import MULTIPLE, ResNetGenerator, sizes
 from reprolib.models.objective import TranslationObjective
 from reprolib.models.system import Direction, System
 
@@ -20,22 +20,25 @@ class DistanceGAN(nn.Module):
     Args:
         width: channels of the first layers, 64 in the paper.
         blocks: residual blocks, 9 in the paper for 256 x 256.
+        channels: of the pictures of both domains; 1 is grey, 3 RGB.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1];
+        BCHW of domain A in [-1, 1], H and W multiples of 4 and from 8, to BCHW of domain B in [-1, 1];
         with direction 'ba' the other way.
         Training needs crops from 24, for the discriminators.
     """
 
-    def __init__(self, width: int = 64, blocks: int = 9):
+    def __init__(self, width: int = 64, blocks: int = 9, channels: int = 3):
         super().__init__()
-        self.generator_ab = ResNetGenerator(width, blocks, reflect=False, affine=True)
-        self.generator_ba = ResNetGenerator(width, blocks, reflect=False, affine=True)
-        self.discriminator_a, self.discriminator_b = PatchGAN(width, affine=True), PatchGAN(width, affine=True)
+        self.channels = channels
+        self.generator_ab = ResNetGenerator(width, blocks, reflect=False, affine=True, channels=channels)
+        self.generator_ba = ResNetGenerator(width, blocks, reflect=False, affine=True, channels=channels)
+        self.discriminator_a = PatchGAN(width, affine=True, channels=channels)
+        self.discriminator_b = PatchGAN(width, affine=True, channels=channels)
         initialise(self, "normal", zero_biases=False)
 
-    def forward(self, source_B3HW: Tensor, direction: Direction = "ab") -> Tensor:
-        return self.get_submodule(f"generator_{direction}")(source_B3HW)
+    def forward(self, source_BCHW: Tensor, direction: Direction = "ab") -> Tensor:
+        return self.get_submodule(f"generator_{direction}")(source_BCHW)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ SYSTEM = System(
     source="Benaim and Wolf, One-Sided Unsupervised Domain Mapping, NeurIPS 2017; distances between pictures",
     verified_params=11_388_675,  # released generator, 9 blocks with affine instance norm, one direction
     multiple=MULTIPLE,
+    sizes=sizes("generator_ab"),
     objective=DistanceObjective(),
     inference=("generator_ab",),
     reverse=("generator_ba",),

@@ -38,24 +38,24 @@ SLOPE = 0.01
 
 
 class ContentEncoder(nn.Module):
-    """One encoder a domain and a last block for both; B3HW in [-1, 1] to B x 4 width x H/4 x W/4."""
+    """One encoder a domain and a last block for both; BCHW in [-1, 1] to B x 4 width x H/4 x W/4."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, channels: int):
         super().__init__()
-        self.own = nn.ModuleDict({side: self._own(width) for side in "ab"})
+        self.own = nn.ModuleDict({side: self._own(width, channels) for side in "ab"})
         self.shared = ResBlock(4 * width)
 
     @staticmethod
-    def _own(w: int) -> nn.Sequential:
+    def _own(w: int, channels: int) -> nn.Sequential:
         return nn.Sequential(
-            ConvBlock(3, w, 7, padding=3, activation=nn.LeakyReLU(SLOPE)),
+            ConvBlock(channels, w, 7, padding=3, activation=nn.LeakyReLU(SLOPE)),
             ConvBlock(w, 2 * w, 3, 2, 1, norm=InstanceNorm2d(2 * w), activation=nn.ReLU()),
             ConvBlock(2 * w, 4 * w, 3, 2, 1, norm=InstanceNorm2d(4 * w), activation=nn.ReLU()),
             *[ResBlock(4 * w) for _ in range(3)],
         )
 
-    def forward(self, image_B3HW: Tensor, side: Side) -> Tensor:
-        return self.shared(self.own[side](image_B3HW))
+    def forward(self, image_BCHW: Tensor, side: Side) -> Tensor:
+        return self.shared(self.own[side](image_BCHW))
 
 
 class PoolingBlock(nn.Module):
@@ -74,20 +74,20 @@ class PoolingBlock(nn.Module):
 
 
 class GaussianEncoder(nn.Module):
-    """B3HW in [-1, 1] to mean and log variance of its attribute, B8 each; H, W from 16."""
+    """BCHW in [-1, 1] to mean and log variance of its attribute, B8 each; H, W from 16."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, channels: int):
         super().__init__()
         w = width
         self.body = nn.Sequential(
-            ConvBlock(3, w, 4, 2, 1),
+            ConvBlock(channels, w, 4, 2, 1),
             PoolingBlock(w, 2 * w), PoolingBlock(2 * w, 3 * w), PoolingBlock(3 * w, 4 * w),
             nn.LeakyReLU(0.2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         )
         self.mean, self.log_variance = nn.Linear(4 * w, STYLE), nn.Linear(4 * w, STYLE)
 
-    def forward(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
-        x_BC = self.body(image_B3HW)
+    def forward(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        x_BC = self.body(image_BCHW)
         return self.mean(x_BC), self.log_variance(x_BC)
 
 
@@ -105,9 +105,9 @@ def _beside(x_BCHW: Tensor, z_BZ: Tensor) -> Tensor:
 
 
 class ConcatDecoder(nn.Module):
-    """Content B x 4 width x H/4 x W/4 and attribute B8, which joins before every stage, to B3HW in [-1, 1]."""
+    """Content B x 4 width x H/4 x W/4 and attribute B8, which joins before every stage, to BCHW in [-1, 1]."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, channels: int):
         super().__init__()
         c = 4 * width + STYLE
         half = (c + STYLE) // 2
@@ -116,7 +116,7 @@ class ConcatDecoder(nn.Module):
             nn.Sequential(*[ResBlock(c) for _ in range(3)]),
             UpBlock(c + STYLE, half),
             UpBlock(half + STYLE, quarter),
-            nn.Sequential(nn.ConvTranspose2d(quarter + STYLE, 3, 1), nn.Tanh()),
+            nn.Sequential(nn.ConvTranspose2d(quarter + STYLE, channels, 1), nn.Tanh()),
         ])
 
     def forward(self, content_BCHW: Tensor, attribute_BS: Tensor) -> Tensor:
@@ -146,14 +146,14 @@ class StyledBlock(nn.Module):
 
 
 class FeatureDecoder(nn.Module):
-    """Content B x 4 width x H/4 x W/4 and attribute B8, through an MLP into four blocks, to B3HW in [-1, 1]."""
+    """Content B x 4 width x H/4 x W/4 and attribute B8, through an MLP into four blocks, to BCHW in [-1, 1]."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, channels: int):
         super().__init__()
         w, c = width, 4 * width
         self.mlp = nn.Sequential(nn.Linear(STYLE, c), nn.ReLU(), nn.Linear(c, c), nn.ReLU(), nn.Linear(c, 4 * c))
         self.blocks = nn.ModuleList([StyledBlock(c) for _ in range(4)])
-        self.up = nn.Sequential(UpBlock(c, 2 * w), UpBlock(2 * w, w), nn.ConvTranspose2d(w, 3, 1), nn.Tanh())
+        self.up = nn.Sequential(UpBlock(c, 2 * w), UpBlock(2 * w, w), nn.ConvTranspose2d(w, channels, 1), nn.Tanh())
 
     def forward(self, content_BCHW: Tensor, attribute_BS: Tensor) -> Tensor:
         for block, z_BC in zip(self.blocks, self.mlp(attribute_BS).chunk(4, dim=1), strict=True):
@@ -164,11 +164,11 @@ class FeatureDecoder(nn.Module):
 class Generator(nn.Module):
     """One decoder a domain; before the concatenating ones stands a block that both share."""
 
-    def __init__(self, width: int, concat: bool):
+    def __init__(self, width: int, concat: bool, channels: int):
         super().__init__()
         decoder = ConcatDecoder if concat else FeatureDecoder
         self.shared = ResBlock(4 * width) if concat else nn.Identity()
-        self.own = nn.ModuleDict({side: decoder(width) for side in "ab"})
+        self.own = nn.ModuleDict({side: decoder(width, channels) for side in "ab"})
 
     def forward(self, content_BCHW: Tensor, attribute_BS: Tensor, side: Side) -> Tensor:
         return self.own[side](self.shared(content_BCHW), attribute_BS)
@@ -178,21 +178,21 @@ class Translator(nn.Module):
     """Encoders and generator of both domains (21,270,982 parameters; feature-wise 31,694,358).
 
     Shape:
-        `content(image, side)`: B3HW in [-1, 1] to B x 4 width x H/4 x W/4; H, W multiples of 4, from 8.
-        `attribute(image, side)`: B3HW, H and W from 16, to mean B8 and log variance B8, or None if feature-wise.
+        `content(image, side)`: BCHW in [-1, 1] to B x 4 width x H/4 x W/4; H, W multiples of 4, from 8.
+        `attribute(image, side)`: BCHW, H and W from 16, to mean B8 and log variance B8, or None if feature-wise.
         `generator(content, attribute, side)`: the way back, into the domain `side`.
     """
 
-    def __init__(self, width: int, concat: bool):
+    def __init__(self, width: int, concat: bool, channels: int):
         super().__init__()
         encoder = GaussianEncoder if concat else StyleEncoder
         self.concat = concat
-        self.content = ContentEncoder(width)
-        self.attributes = nn.ModuleDict({side: encoder(width) for side in "ab"})
-        self.generator = Generator(width, concat)
+        self.content = ContentEncoder(width, channels)
+        self.attributes = nn.ModuleDict({side: encoder(width, channels) for side in "ab"})
+        self.generator = Generator(width, concat, channels)
 
-    def attribute(self, image_B3HW: Tensor, side: Side) -> tuple[Tensor, Tensor | None]:
-        encoded = self.attributes[side](image_B3HW)
+    def attribute(self, image_BCHW: Tensor, side: Side) -> tuple[Tensor, Tensor | None]:
+        encoded = self.attributes[side](image_BCHW)
         return encoded if self.concat else (encoded.flatten(1), None)
 
 
@@ -244,9 +244,10 @@ class DRIT(nn.Module):
         attributes: 'concat' or 'feature'.
         width: channels of the first layers, 64 in the paper; all others are in proportion.
         content_depth: strided convolutions of the content discriminator, see there.
+        channels: of the pictures of both domains; 1 is grey, 3 RGB.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1];
+        BCHW of domain A in [-1, 1], H and W multiples of 4 and from 8, to BCHW of domain B in [-1, 1];
         with direction 'ba' the other way.
         Training needs crops from 212 for a `content_depth` of 3, from 100 for 2 and from 64 for 1.
 
@@ -254,19 +255,21 @@ class DRIT(nn.Module):
         UserError: another kind of attributes.
     """
 
-    def __init__(self, attributes: str = "concat", *, width: int = 64, content_depth: int = 3):
+    def __init__(self, attributes: str = "concat", *, width: int = 64, content_depth: int = 3,
+                 channels: int = 3):
         super().__init__()
         if attributes not in ("concat", "feature"):
             raise unknown("kind of attributes", attributes, ("concat", "feature"))
-        self.translator = Translator(width, attributes == "concat")
+        self.channels = channels
+        self.translator = Translator(width, attributes == "concat", channels)
         for name in ("dis_a", "dis_b", "dis_a2", "dis_b2"):
-            self.add_module(name, MultiScaleDiscriminator(width, SLOPE))
+            self.add_module(name, MultiScaleDiscriminator(width, SLOPE, channels))
         self.dis_content = ContentDiscriminator(width, content_depth)
         for module in self.modules():  # biases and linear layers keep PyTorch's defaults
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
 
-    def forward(self, source_B3HW: Tensor, style_BS: Tensor | None = None, direction: Direction = "ab") -> Tensor:
+    def forward(self, source_BCHW: Tensor, style_BS: Tensor | None = None, direction: Direction = "ab") -> Tensor:
         """Translate with an attribute of the target domain: the given one, or one that follows from the picture
         (`picture_styles`).
 
@@ -275,19 +278,19 @@ class DRIT(nn.Module):
         Raises:
             UserError: a side below 8 pixels.
         """
-        require_size(source_B3HW, SMALLEST)
-        style_BS = picture_styles(source_B3HW) if style_BS is None else style_BS
+        require_size(source_BCHW, SMALLEST)
+        style_BS = picture_styles(source_BCHW) if style_BS is None else style_BS
         sides: tuple[Side, Side] = ("a", "b") if direction == "ab" else ("b", "a")
-        return self.translator.generator(self.translator.content(source_B3HW, sides[0]), style_BS, sides[1])
+        return self.translator.generator(self.translator.content(source_BCHW, sides[0]), style_BS, sides[1])
 
-    def style(self, image_B3HW: Tensor, domain: Side) -> Tensor:
+    def style(self, image_BCHW: Tensor, domain: Side) -> Tensor:
         """Attributes of pictures of a domain, B8: their means, where they are distributions.
 
         Raises:
             UserError: a side below 16 pixels.
         """
-        require_size(image_B3HW, SMALLEST_OF_STYLE)
-        return self.translator.attribute(image_B3HW, domain)[0]
+        require_size(image_BCHW, SMALLEST_OF_STYLE)
+        return self.translator.attribute(image_BCHW, domain)[0]
 
 
 def _side(match: re.Match[str]) -> str:
@@ -353,6 +356,13 @@ def _renamed(layer: str) -> str:
     raise KeyError(layer)
 
 
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int | str]:
+    """Form, width and channels of the translator that made a file."""
+    first = state["translator.content.own.a.0.conv.weight"]
+    feature_wise = any(".mlp." in name for name in state)
+    return {"attributes": "feature" if feature_wise else "concat", "width": len(first), "channels": first.shape[1]}
+
+
 @dataclass(frozen=True)
 class DRITObjective(TranslationObjective):
     """The authors' weights throughout (Lee et al., equation 7); nothing of it is a choice here."""
@@ -369,6 +379,7 @@ SYSTEM = System(
     "mode-seeking loss of DRIT++, as the official code has by default",
     multiple=4,
     importer=importer,
+    sizes=sizes,
     objective=DRITObjective(),
     inference=("translator",),
     reverse=("translator",),

@@ -28,22 +28,25 @@ class GcGAN(nn.Module):
         blocks: residual blocks, 9 in the paper for 256 x 256.
         shared: transformed pictures go through the same generator; otherwise through a second one,
             `generator_transformed`, which only training needs.
+        channels: of the pictures of both domains; 1 is grey, 3 RGB.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1].
+        BCHW of domain A in [-1, 1], H and W multiples of 4 and from 8, to BCHW of domain B in [-1, 1].
         Training needs crops from 24, for the discriminators.
     """
 
-    def __init__(self, width: int = 64, blocks: int = 9, shared: bool = True):
+    def __init__(self, width: int = 64, blocks: int = 9, shared: bool = True, channels: int = 3):
         super().__init__()
-        self.generator = ResNetGenerator(width, blocks)
+        self.channels = channels
+        self.generator = ResNetGenerator(width, blocks, channels=channels)
         if not shared:
-            self.generator_transformed = ResNetGenerator(width, blocks)
-        self.discriminator, self.discriminator_transformed = PatchGAN(width), PatchGAN(width)
+            self.generator_transformed = ResNetGenerator(width, blocks, channels=channels)
+        self.discriminator = PatchGAN(width, channels=channels)
+        self.discriminator_transformed = PatchGAN(width, channels=channels)
         initialise(self, "xavier", zero_biases=False)
 
-    def forward(self, source_B3HW: Tensor) -> Tensor:
-        return self.generator(source_B3HW)
+    def forward(self, source_BCHW: Tensor) -> Tensor:
+        return self.generator(source_BCHW)
 
 
 @dataclass(frozen=True)

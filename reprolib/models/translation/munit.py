@@ -72,26 +72,26 @@ class StyledResiduals(nn.Module):
 
 
 class ContentEncoder(nn.Module):
-    """B3HW in [-1, 1] to content B x 4 width x H/4 x W/4."""
+    """BCHW in [-1, 1] to content B x 4 width x H/4 x W/4."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, channels: int):
         super().__init__()
         w = width
         self.model = nn.Sequential(
-            ConvBlock(3, w, 7, padding=3, norm=InstanceNorm2d(w), activation=nn.ReLU()),
+            ConvBlock(channels, w, 7, padding=3, norm=InstanceNorm2d(w), activation=nn.ReLU()),
             ConvBlock(w, 2 * w, 4, 2, 1, norm=InstanceNorm2d(2 * w), activation=nn.ReLU()),
             ConvBlock(2 * w, 4 * w, 4, 2, 1, norm=InstanceNorm2d(4 * w), activation=nn.ReLU()),
             Residuals(4 * w),
         )
 
-    def forward(self, image_B3HW: Tensor) -> Tensor:
-        return self.model(image_B3HW)
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        return self.model(image_BCHW)
 
 
 class Decoder(nn.Module):
-    """Content B x 4 width x H/4 x W/4 and the numbers of its AdaIN layers to B3HW in [-1, 1]."""
+    """Content B x 4 width x H/4 x W/4 and the numbers of its AdaIN layers to BCHW in [-1, 1]."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, channels: int):
         super().__init__()
         w = width
         self.model = nn.ModuleList([
@@ -100,7 +100,7 @@ class Decoder(nn.Module):
             ConvBlock(4 * w, 2 * w, 5, padding=2, norm=LayerNorm(2 * w), activation=nn.ReLU()),
             nn.Upsample(scale_factor=2),
             ConvBlock(2 * w, w, 5, padding=2, norm=LayerNorm(w), activation=nn.ReLU()),
-            ConvBlock(w, 3, 7, padding=3, activation=nn.Tanh()),
+            ConvBlock(w, channels, 7, padding=3, activation=nn.Tanh()),
         ])
 
     def forward(self, content_BCHW: Tensor, numbers_BN: Tensor) -> Tensor:
@@ -142,19 +142,19 @@ class AutoEncoder(nn.Module):
     """One domain: a picture to content and style, and back (15,026,187 parameters).
 
     Shape:
-        `encode`: B3HW in [-1, 1] to content B x 4 width x H/4 x W/4 and style B8; H, W multiples of 4, from 16.
+        `encode`: BCHW in [-1, 1] to content B x 4 width x H/4 x W/4 and style B8; H, W multiples of 4, from 16.
         `decode`: the way back, with any content and any style.
     """
 
-    def __init__(self, width: int = 64):
+    def __init__(self, width: int = 64, channels: int = 3):
         super().__init__()
-        self.enc_style = StyleEncoder(width)
-        self.enc_content = ContentEncoder(width)
-        self.dec = Decoder(width)
+        self.enc_style = StyleEncoder(width, channels)
+        self.enc_content = ContentEncoder(width, channels)
+        self.dec = Decoder(width, channels)
         self.mlp = MLP(width)
 
-    def encode(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
-        return self.enc_content(image_B3HW), self.enc_style(image_B3HW).flatten(1)
+    def encode(self, image_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        return self.enc_content(image_BCHW), self.enc_style(image_BCHW).flatten(1)
 
     def decode(self, content_BCHW: Tensor, style_BS: Tensor) -> Tensor:
         return self.dec(content_BCHW, self.mlp(style_BS))
@@ -165,43 +165,45 @@ class MUNIT(nn.Module):
 
     Args:
         width: channels of the first layers, 64 in the paper; all others are in proportion.
+        channels: of the pictures of both domains; 1 is grey, 3 RGB.
 
     Shape:
-        B3HW of domain A in [-1, 1], H and W multiples of 4 and from 8, to B3HW of domain B in [-1, 1];
+        BCHW of domain A in [-1, 1], H and W multiples of 4 and from 8, to BCHW of domain B in [-1, 1];
         with direction 'ba' the other way.
         Training needs crops from 64, for the discriminators.
     """
 
-    def __init__(self, width: int = 64):
+    def __init__(self, width: int = 64, channels: int = 3):
         super().__init__()
-        self.gen_a, self.gen_b = AutoEncoder(width), AutoEncoder(width)
-        self.dis_a, self.dis_b = MultiScaleDiscriminator(width, 0.2), MultiScaleDiscriminator(width, 0.2)
+        self.channels = channels
+        self.gen_a, self.gen_b = AutoEncoder(width, channels), AutoEncoder(width, channels)
+        self.dis_a, self.dis_b = (MultiScaleDiscriminator(width, 0.2, channels) for _domain in "ab")
         self.apply(_initialise)
         for discriminator in (self.dis_a, self.dis_b):
             for weight in (p for p in discriminator.parameters() if p.ndim > 1):
                 nn.init.normal_(weight, 0.0, 0.02)
 
-    def forward(self, source_B3HW: Tensor, style_BS: Tensor | None = None, direction: Direction = "ab") -> Tensor:
+    def forward(self, source_BCHW: Tensor, style_BS: Tensor | None = None, direction: Direction = "ab") -> Tensor:
         """Translate in a style of the target domain: the given one, or one that follows from the picture
         (`picture_styles`).
 
         Raises:
             UserError: a side below 8 pixels.
         """
-        require_size(source_B3HW, SMALLEST)
-        style_BS = picture_styles(source_B3HW) if style_BS is None else style_BS
+        require_size(source_BCHW, SMALLEST)
+        style_BS = picture_styles(source_BCHW) if style_BS is None else style_BS
         source, target = (self.gen_a, self.gen_b) if direction == "ab" else (self.gen_b, self.gen_a)
-        return target.decode(source.enc_content(source_B3HW), style_BS)
+        return target.decode(source.enc_content(source_BCHW), style_BS)
 
-    def style(self, image_B3HW: Tensor, domain: Literal["a", "b"]) -> Tensor:
+    def style(self, image_BCHW: Tensor, domain: Literal["a", "b"]) -> Tensor:
         """Styles of pictures of a domain, B8.
 
         Raises:
             UserError: a side below 16 pixels.
         """
-        require_size(image_B3HW, SMALLEST_OF_STYLE)
+        require_size(image_BCHW, SMALLEST_OF_STYLE)
         encoder = self.gen_a if domain == "a" else self.gen_b
-        return encoder.enc_style(image_B3HW).flatten(1)
+        return encoder.enc_style(image_BCHW).flatten(1)
 
 
 def _initialise(module: nn.Module) -> None:
@@ -218,6 +220,12 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 def importer(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The official generator file, {'a': ..., 'b': ...} read as 'a.NAME' and 'b.NAME', in our names."""
     return {f"gen_{name}": tensor for name, tensor in state.items() if not name.endswith(STATISTICS)}
+
+
+def sizes(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Width and channels of the networks that made a file."""
+    first = state["gen_a.enc_content.model.0.conv.weight"]
+    return {"width": len(first), "channels": first.shape[1]}
 
 
 def exporter(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -248,6 +256,7 @@ SYSTEM = System(
     verified_params=15_026_187,  # released generator, one domain
     multiple=4,
     importer=importer,
+    sizes=sizes,
     exporter=exporter,
     objective=MUNITObjective(),
     inference=("gen_a", "gen_b"),

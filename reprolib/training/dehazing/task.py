@@ -24,7 +24,7 @@ from reprolib.data.paired import Pair, PairedFolder, open_split
 from reprolib.data.paired_batches import CropBatches
 from reprolib.data.registry import get_dataset
 from reprolib.data.scenes import FixedHaze, open_scenes
-from reprolib.errors import UserError
+from reprolib.errors import UserError, located
 from reprolib.metrics.protocols import measure
 from reprolib.models.inference import restore
 from reprolib.runs.run import DehazingRun
@@ -140,9 +140,11 @@ class DehazingTask:
 
     def validate(self, pictures: int | None = None) -> float:
         """Mean PSNR in dB over the validation split."""
-        scores = [measure(restore(self.network, pair.hazy, self.system.multiple), pair.clear / 255.0,
-                          metrics=("psnr",))["psnr"]
-                  for pair in itertools.islice(self.validation, pictures)]
+        scores = []
+        for pair in itertools.islice(self.validation, pictures):
+            with located(pair.name):
+                restored = restore(self.network, pair.hazy, self.system.multiple)
+            scores.append(measure(restored, pair.clear / 255.0, metrics=("psnr",))["psnr"])
         return sum(scores) / len(scores)
 
     def observe(self) -> dict[str, float]:

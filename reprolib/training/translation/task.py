@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from reprolib import models
+from reprolib.data.channels import GREY, RGB
 from reprolib.data.copies import Copy, without
 from reprolib.data.held_out import VAL_EVERY
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.metrics.distance import PictureSet, distances
-from reprolib.models.inference import to_uint8, translate
+from reprolib.models.inference import channels_of, to_uint8, translate
 from reprolib.progress import say
 from reprolib.runs.profile import build_objective
 from reprolib.runs.run import TranslationRun
@@ -64,8 +65,9 @@ class TranslationTask:
 
     @property
     def can_validate(self) -> bool:
-        """Whether there are enough pictures for a distance between sets."""
-        return all(len(side) >= FEWEST for side in (self.validation.a, self.validation.b))
+        """Whether there are enough pictures for a distance between sets, and of a kind that it can see."""
+        counts = len(self.validation.a), len(self.validation.b)
+        return min(counts) >= FEWEST and channels_of(self.network) in (GREY, RGB)
 
     def validate(self, pictures: int | None = None) -> float:
         """Minus the Frechet distance between translated and real pictures of the validation split; NaN if these are
@@ -96,13 +98,15 @@ def open_run(run: TranslationRun, fabric: Fabric, data_root: Path | None = None,
     Raises:
         UserError: missing data, or wrong settings.
     """
-    domains, validation = (without(open_domains(run.dataset, split, root=data_root), leaks)
+    domains, validation = (without(open_domains(run.dataset, split, root=data_root), leaks).in_channels(run.channels)
                            for split in ("train", "val"))
     calm = round(run.schedule.start * run.steps) if run.augment_until_decay else None
     batches = UnpairedBatches(domains, run.load or run.crop, run.crop, run.batch, run.steps, run.seed,
                               augment=run.augment, calm_from=calm, resample=run.resample)
     task = TranslationTask(run, fabric, validation, init)
-    if not task.can_validate:
+    if run.channels not in (GREY, RGB):
+        say(f"pictures of {run.channels} channels cannot be compared: the best weights of '{run.id}' will be the last")
+    elif not task.can_validate:
         counts = " and ".join(f"{len(side)} of {name}" for name, side in (("A", validation.a), ("B", validation.b)))
         say(f"too few pictures to validate on ({counts}): the best weights of '{run.id}' will be the last. "
             f"{FEWEST * VAL_EVERY} pictures of each domain, or folders valA and valB with {FEWEST}, would do")
