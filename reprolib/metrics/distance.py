@@ -71,11 +71,12 @@ class PictureSet(Dataset[Tensor]):
         kept: the set will be measured again: its features are kept in `KEPT`.
 
     Raises:
-        UserError: fewer than two pictures; when one is asked for, other channels.
+        UserError: fewer than two pictures, or pictures of other channels.
     """
 
     def __init__(self, pictures: Sequence[Picture] | Path, role: str, kept: bool = False):
-        self.pictures: Sequence[Picture | Path] = list_images(pictures) if isinstance(pictures, Path) else pictures
+        self.pictures: Sequence[Picture | Path] = (
+            list_images(pictures) if isinstance(pictures, Path) else [as_rgb(picture) for picture in pictures])
         self.kept = kept
         if len(self.pictures) < 2:
             raise UserError(f"{len(self.pictures)} {role} pictures have no covariance", fix="give 2 or more")
@@ -97,8 +98,8 @@ class PictureSet(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         picture = self.pictures[index]
-        picture_HW3 = as_rgb(read_rgb(picture) if isinstance(picture, Path) else picture)
-        assert picture_HW3.dtype == np.uint8, picture_HW3.dtype
+        picture_HW3 = read_rgb(picture) if isinstance(picture, Path) else picture
+        assert picture_HW3.dtype == np.uint8 and picture_HW3.shape[2:] == (3,), (picture_HW3.dtype, picture_HW3.shape)
         return torch.from_numpy(np.array(picture_HW3.transpose(2, 0, 1), order="C"))
 
 
