@@ -128,7 +128,8 @@ def report_pictures(
         help="NAME, or NAME=WEIGHTS; give it once for each system. By default dcp and aecrnet.")] = None,
     output: Annotated[Path, typer.Option(
         dir_okay=False, help="The executed notebook; its figures go beside it.")] = Path("runs/gallery/gallery.ipynb"),
-    profile: Profile = MINI,
+    profile: Annotated[str | None, typer.Option(
+        help="Whose networks a NAME alone takes; by default the best of all.")] = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="Pictures of each dataset.")] = 2,
 ) -> None:
     """Make a gallery of real hazy pictures through any systems and weights: Figures 7 and 8 on the real datasets."""

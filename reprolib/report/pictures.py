@@ -23,14 +23,15 @@ from reprolib.report.notebooks import execute
 from reprolib.report.shown import test_pictures
 
 
-def write(chosen: Iterable[str], systems: Iterable[str], output: Path, profile: str, count: int = 2,
+def write(chosen: Iterable[str], systems: Iterable[str], output: Path, profile: str | None = None, count: int = 2,
           root: Path = Path()) -> Path:
     """Execute notebooks/real_pictures.ipynb.
 
     Args:
         chosen: NAME or NAME=FOLDER each; none takes all real datasets of pairs that are at hand, and says of the others
             in a line that they are not.
-        systems: NAME or NAME=WEIGHTS each; a name alone takes the profile's network.
+        systems: NAME or NAME=WEIGHTS each; a name alone takes the profile's network, without a profile the best there
+            is (`reprolib.evaluation.trained`).
         output: where the executed notebook goes, with a figure a dataset beside it.
         count: pictures of each dataset.
 

@@ -27,8 +27,8 @@ Inputs = dict[str, Any]
 ABSENT = "absent"
 """Stands for data that were never seen here."""
 
-DRAWING = ("notebooks", "figures", "tables", "claims")
-"""Modules of `reprolib.report` that notebooks call."""
+DRAWING = ("notebooks", "figures", "tables", "claims", "dcp", "offsets", "printed", "protocols", "ratio", "similarity")
+"""Modules of `reprolib.report` that a profile's notebooks call, directly or through others."""
 
 LOSS_READS = {"perceptual": "vgg16", "perceptual_plain": "vgg16-torchvision", "features": "vgg19"}
 """Terms of a dehazer's loss that compare features."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
+import nbformat
 import pytest
 
+from reprolib import papers
 from reprolib.runs import digests
 from reprolib.runs.digests import NEUTRAL, _Bare, code_digest, modules
+from reprolib.runs.inputs import DRAWING
 
 CODE = '''
 """Words."""
@@ -72,3 +76,14 @@ def test_an_address_is_no_part_of_a_dataset(tmp_path: Path, monkeypatch: pytest.
         manifest.write_text(text)
         found.append(digests.resource_digest("*.yaml"))
     assert found[0] == found[1] == found[2] != found[3]
+
+
+def test_what_a_notebook_calls_counts(project: Path) -> None:
+    """A change of what draws a notebook of a profile executes it again."""
+    reached = modules(*(f"reprolib.report.{name}" for name in DRAWING))
+    sources = {notebook.source for paper in papers.papers().values() for notebook in paper.notebooks.values()}
+    for source in (*sources, "table"):
+        cells = nbformat.read(project / "notebooks" / f"{source}.ipynb", as_version=4).cells
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        called = set(re.findall(r"from (reprolib\.report\.\w+) import", code))
+        assert called <= set(reached), source
