@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -42,8 +43,10 @@ def located(where: object) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """Text in which bytes of a file's name that are no UTF-8 stand as \\udcXX, so that it can be printed anywhere."""
-    return text.encode(errors="backslashreplace").decode()
+    """Text as one line that can be printed anywhere: of a file's name, bytes that are no UTF-8 stand as \\udcXX, and
+    control characters as \\n or \\x1b."""
+    whole = text.encode(errors="backslashreplace").decode()
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) == "Cc" else c for c in whole)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -66,5 +66,4 @@ def _archive(path: Path, start: bytes) -> Impostor | None:
         return None
     if not names:
         return Impostor("an empty archive (ZIP)", "copy or download it again")
-    first = "".join(c if c.isprintable() else "?" for c in names[0])
-    return Impostor(f"an archive (ZIP, with {first[:60]})", _UNPACK)
+    return Impostor(f"an archive (ZIP, with {names[0][:60]})", _UNPACK)

@@ -6,6 +6,7 @@ here.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from reprolib.data.depth import sixteen_to_eight, to_eight
-from reprolib.errors import UserError
+from reprolib.errors import UserError, printable
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -129,6 +130,9 @@ def _colours(page: TiffPage, samples_HWS: np.ndarray, path: Path) -> tuple[np.nd
         if page.extrasamples[0] == 1:  # colours that were multiplied by alpha
             divided = eight_HWC.astype(np.int64) * 255 // np.maximum(opacity_HW, 1)[..., None]
             eight_HWC = np.where(opacity_HW[..., None] == 0, eight_HWC, divided.clip(0, 255)).astype(np.uint8)
+    if left := eight_HWS.shape[2] - channels - (opacity_HW is not None):
+        warnings.warn(printable(f"{path} has {left} channels beyond grey, RGB and alpha, which are left out"),
+                      stacklevel=2)
     return (255 - eight_HWC if meaning == "MINISWHITE" else eight_HWC), opacity_HW
 
 

@@ -61,6 +61,15 @@ def test_kind_10_a_bad_picture_does_not_stop_the_others(
     assert sorted(os.listdir(tmp_path / "out")) == ["1.png", "2.png", "4.png", "5.png"]
 
 
+def test_kind_12_a_name_with_a_line_end_and_a_colour_is_one_line(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "two\nlines \x1b[31mred.png"
+    (tmp_path / name).write_bytes(b"no picture")
+    code, out, err = command(monkeypatch, capsys, tmp_path / name, tmp_path / "out.png")
+    (line,) = err.splitlines()
+    assert code == 2 and r"two\nlines \x1b[31mred.png" in line and "\x1b" not in out + err
+
+
 def test_one_bad_picture_by_itself_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     with pytest.raises(UserError, match="an empty file"):

@@ -225,6 +225,16 @@ def test_kind_1_what_cannot_be_shown_is_refused_with_the_reason(
     assert "a.tif" in str(caught.value)
 
 
+@pytest.mark.parametrize(("meaning", "read"), [("minisblack", 1), ("rgb", 3)])
+def test_kind_1_channels_that_are_no_colours_are_left_out_and_that_is_said(tmp_path: Path, meaning: str,
+                                                                          read: int) -> None:
+    deep = np.dstack((RGB16, RGB16[..., :2]))
+    tifffile.imwrite(tmp_path / "a.tif", deep, photometric=meaning, planarconfig="contig", metadata=None)
+    with pytest.warns(UserWarning, match=rf"a.tif has {5 - read} channels beyond grey, RGB and alpha"):
+        picture = read_rgb(tmp_path / "a.tif")
+    assert np.array_equal(picture[..., :read], rounded(deep)[..., :read])
+
+
 @pytest.mark.parametrize("compression", ["lzw", "zlib", None])
 def test_a_deep_tiff_cut_short_is_called_truncated(tmp_path: Path, compression: str | None) -> None:
     path = tmp_path / "a.tif"
