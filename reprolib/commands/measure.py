@@ -16,16 +16,17 @@ def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direct
             jobs: Jobs = None, as_json: Json = False) -> None:
     """Measure runs of a profile: each one's checkpoint on its test pictures; writes pictures and records.
 
+    Records of real pictures that are not on this machine stand. A system's name means all its runs of the profile.
     What is measured from B to A is no part of the tables, and lies in runs/PROFILE/RUN/ba.
     Given weights on a given dataset are measured by `reprolib evaluate`.
     """
     from functools import partial
 
     from reprolib import models
-    from reprolib.evaluation.run import measure_run
+    from reprolib.evaluation.run import forget, measure_run
     from reprolib.runs.concurrent import side_by_side
     from reprolib.runs.digests import measuring_entries
-    from reprolib.runs.profile import select
+    from reprolib.runs.profile import read_profile, select
     from reprolib.runtime import preload
 
     require_own_package()
@@ -35,6 +36,9 @@ def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direct
         if models.get(system).task == "dehazing":
             refuse(f"{system}, which is no translator", direction=direction)
     preload(["reprolib.evaluation.run", *(name for run in chosen for name in measuring_entries(run))])
+    for system in targets:
+        if seed is None and direction is None and (whole := read_profile(profile)).of_system(system):
+            forget(whole, system)
     rows = [{"run": r.experiment, "dataset": r.dataset, "metric": r.metric, "value": r.value, "input": r.input_value,
              "n": r.n, "status": r.status, "checkpoint": r.checkpoint}
             for records in side_by_side(partial(measure_run, direction=direction or "ab"), chosen, jobs,

@@ -37,7 +37,10 @@ def report_notebooks(
     profile: Profile = MINI,
     jobs: Jobs = None,
 ) -> None:
-    """Execute a profile's notebooks, concurrently, into results/PROFILE/notebooks."""
+    """Execute a profile's notebooks, concurrently, into results/PROFILE/notebooks.
+
+    One that needs real pictures which are not on this machine stands as it is.
+    """
     from reprolib.report.notebooks import write
     from reprolib.runs.places import make
     from reprolib.runtime import preload
@@ -74,15 +77,23 @@ def report_bench() -> None:
 
 @app.command("protocols")
 def report_protocols(profile: Profile = MINI) -> None:
-    """Measure the same pictures under every protocol, for the notebook that shows them."""
+    """Measure the same pictures under every protocol, for the notebook that shows them.
+
+    A table of real pictures that are not on this machine stands as it is.
+    """
+    from reprolib.data.identity import lacking
     from reprolib.evaluation.protocols import measure_protocols
-    from reprolib.report.protocols import FOLDER, runs_shown, write
+    from reprolib.report.protocols import FOLDER, forget, runs_shown, write
     from reprolib.runs.places import make
 
     shown = runs_shown(profile)
     make(profile, FOLDER)
+    forget(shown, profile)
     for name, runs in shown.items():
-        write(name, measure_protocols(runs), profile)
+        if absent := lacking(run.measured_on for run in runs):
+            print(f"{name}: {', '.join(absent)} is not on this machine; its table stands")
+        else:
+            write(name, measure_protocols(runs), profile)
     print(f"{counted(len(shown), 'table')} of protocols")
 
 
@@ -95,7 +106,8 @@ def report_dcp(
         help="First words of a choice, once for each; by default all but soft matting, which is slow.")] = None,
 ) -> None:
     """Measure the documented variants of DCP; adds to results/published/tables/dcp_variants.*."""
-    from reprolib.evaluation.dcp_variants import choose_pictures, choose_variants, measure_variants
+    from reprolib.data.sample import choose_pictures
+    from reprolib.evaluation.dcp_variants import choose_variants, measure_variants
     from reprolib.report.dcp import write
 
     variants = choose_variants(choice or ())

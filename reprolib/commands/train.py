@@ -64,6 +64,7 @@ def train(
     from functools import partial
 
     from reprolib import distributed, models
+    from reprolib.data.identity import lacking
     from reprolib.runs.concurrent import side_by_side
     from reprolib.runs.digests import training_entries
     from reprolib.runs.profile import read_profile, select
@@ -90,12 +91,14 @@ def train(
 
     whole = read_profile(profile)
     pipeline = resume and not any(value is not None for value in (dataset, *changes.values(), root, init))
+    if pipeline and (absent := lacking(r.dataset for r in chosen if models.get(r.system).trained)):
+        raise UserError(f"pictures to train on are not on this machine: {', '.join(absent)}",
+                        where=f"profile '{profile}'", fix="run `dvc repro --pull` for a checkpoint that ships, or "
+                        f"`reprolib data register {absent[0]} PATH`")
     alone = pipeline and workers == 0 and distributed.launched() == 1
     done: list[Trained] = []
-    for system in [t for t in dict.fromkeys(targets) if t not in whole.runs and (alone or not models.get(t).trained)]:
+    for system in [t for t in dict.fromkeys(targets) if whole.of_system(t) and (alone or not models.get(t).trained)]:
         own = whole.of_system(system)
-        if not own:
-            continue
         done += train_system(system, own, profile, jobs=jobs, accelerator=accelerator,
                              events=log is not None)
         chosen = [r for r in chosen if r.system != system]

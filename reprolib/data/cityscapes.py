@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reprolib.data.images import list_images, read_rgb, write_png
-from reprolib.data.labels import COLOURS, PALETTE, VOID_COLOURS
+from reprolib.data.labels import COLOURS, PALETTE, VOID_COLOURS, paint
 from reprolib.data.make import begin
 from reprolib.errors import UserError
 from reprolib.progress import track
@@ -142,10 +142,4 @@ def paint_ids(ids_HW: Picture) -> Picture:
     Raises:
         ValueError: another number.
     """
-    strange = np.setdiff1d(ids_HW, [*range(len(BY_ID)), PLATE])
-    if strange.size:
-        raise ValueError(f"{strange[0]} is no label id of Cityscapes")
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(BY_ID)] = BY_ID
-    table[PLATE] = COLOURS["car"]
-    return table[ids_HW]
+    return paint(ids_HW, {**dict(enumerate(BY_ID)), PLATE: COLOURS["car"]}, "label id of Cityscapes")

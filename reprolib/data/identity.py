@@ -93,6 +93,20 @@ def file_identity(path: Path) -> Identity:
     return identify([(Path(path).name, Path(path))])
 
 
+def is_here(name: str) -> bool:
+    """Whether a dataset has a folder on this machine; one that is registered and has gone has none."""
+    try:
+        return locate(name).is_dir()
+    except UserError:
+        return False
+
+
+def lacking(names: Iterable[str]) -> list[str]:
+    """Those of several datasets, or of the parts of a mixture, that are not on this machine and that no stage makes."""
+    single = {part for name in names for part in (get_dataset(name).parts or (name,))}
+    return sorted(name for name in single if not get_dataset(name).embedded and not is_here(name))
+
+
 def dataset_identity(name: str, split: str | None = None, root: Path | None = None,
                      limit: int | None = None) -> Identity:
     """Identity of one split of a dataset as `open_split` or `open_domains` would open it; no picture is decoded.

@@ -5,6 +5,8 @@ Order, names and colours are those of Cityscapes' own label table (Cordts et al.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 VOID = 255
@@ -122,9 +124,26 @@ def encode(label_HW: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: another number.
     """
-    strange = np.setdiff1d(label_HW, [*range(len(CLASSES)), VOID])
+    return paint(label_HW, {**dict(enumerate(PALETTE)), VOID: VOID_COLOURS[0]}, "trainId")
+
+
+def paint(numbers_HW: np.ndarray, colours: Mapping[int, Sequence[int] | np.ndarray], what: str) -> np.ndarray:
+    """The colour of each number of a map.
+
+    Args:
+        numbers_HW: whole numbers from 0 to 255.
+        colours: RGB of every number that there may be.
+        what: they number, for the error.
+
+    Returns:
+        uint8 RGB, HW3.
+
+    Raises:
+        ValueError: another number.
+    """
+    strange = np.setdiff1d(numbers_HW, list(colours))
     if strange.size:
-        raise ValueError(f"not a trainId: {strange[0]}")
+        raise ValueError(f"{strange[0]} is no {what}")
     table = np.zeros((256, 3), np.uint8)
-    table[: len(CLASSES)] = PALETTE
-    return table[label_HW]
+    table[list(colours)] = list(colours.values())
+    return table[numbers_HW]

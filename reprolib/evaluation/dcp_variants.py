@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from skimage.transform import resize
 from torch import Tensor
 
 from reprolib import metrics
-from reprolib.data.paired import Pair, PairedFolder, open_split, scene
-from reprolib.errors import UserError, unknown
+from reprolib.data.paired import Pair
+from reprolib.errors import unknown
 from reprolib.evaluation.dehazing import mean
 from reprolib.evaluation.printed import IN_USE
 from reprolib.metrics.protocols import DEFAULT, measure
@@ -100,27 +99,6 @@ class EightBitDCP(DCP):
 
 def _rounded(x: Tensor) -> Tensor:
     return (x.clamp(0, 1) * 255).round() / 255
-
-
-def choose_pictures(dataset: str, limit: int, data_root: Path | None = None) -> PairedFolder:
-    """At most `limit` test pairs, of as many scenes and strengths of haze as there can be.
-
-    One of each scene comes first, the first version of the first one, the second of the second and so on; then one of
-    each again, of the next strength.
-
-    Raises:
-        UserError: the dataset is not there, or a limit below 1.
-    """
-    if limit < 1:
-        raise UserError(f"a limit of {limit} leaves no pictures", fix="give 1 or more")
-    pairs = open_split(dataset, "test", root=data_root)
-    scenes: dict[str, list[tuple[str, Path, Path]]] = {}
-    for file in pairs.files:
-        scenes.setdefault(scene(file[0]), []).append(file)
-    rounds = range(max(map(len, scenes.values())))
-    chosen = [versions[(number + turn) % len(versions)] for turn in rounds
-              for number, versions in enumerate(scenes.values()) if turn < len(versions)]
-    return PairedFolder(chosen[:limit], pairs.border)
 
 
 def measure_variants(dataset: str, pairs: Sequence[Pair], variants: Iterable[Variant] = VARIANTS) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reprolib import models
-from reprolib.data.paired import open_split
+from reprolib.data.sample import choose_pictures
 from reprolib.evaluation.checkpoint import training_of
 from reprolib.evaluation.dehazing import mean
 from reprolib.evaluation.networks import device, load_network
@@ -18,6 +18,9 @@ from reprolib.runs.places import Places
 from reprolib.runs.rows import metrics_of
 from reprolib.runs.run import DehazingRun
 
+MOST = 50
+"""Pictures that are measured: protocols differ alike on all, and SOTS indoor has so many scenes."""
+
 
 @dataclass(frozen=True)
 class ProtocolRow:
@@ -25,13 +28,15 @@ class ProtocolRow:
 
     system: str
     dataset: str
+    pictures: int
+    """How many were measured."""
     protocol: str
     scores: Mapping[str, float]
-    """Means over the test pictures, by metric."""
+    """Means over these pictures, by metric."""
 
 
 def measure_protocols(runs: Iterable[DehazingRun], root: Path = Path()) -> list[ProtocolRow]:
-    """Each run's last checkpoint on its test pictures, under every protocol.
+    """Each run's last checkpoint under every protocol, on its test pictures or, of more, a fixed sample of `MOST`.
 
     Raises:
         UserError: a run without its checkpoint, or data that are not here.
@@ -45,9 +50,11 @@ def _measure(run: DehazingRun, root: Path) -> list[ProtocolRow]:
     weights = Places(run, root).weights if system.trained else None
     network = load_network(system, weights, **trained.run.network).to(device())
     found: dict[str, list[dict[str, float]]] = {name: [] for name in PROTOCOLS}
-    for pair in track(open_split(run.measured_on, "test"), f"measuring {run.id} under {len(PROTOCOLS)} protocols"):
+    pairs = choose_pictures(run.measured_on, MOST)
+    for pair in track(pairs, f"measuring {run.id} under {len(PROTOCOLS)} protocols"):
         restored, clear = restore(network, pair.hazy, system.multiple), pair.clear / 255.0
         for name, values in found.items():
             values.append(measure(restored, clear, name, chosen))
-    return [ProtocolRow(run.system, run.measured_on, name, {m: mean([v[m] for v in values]) for m in chosen})
+    return [ProtocolRow(run.system, run.measured_on, len(pairs), name,
+                        {metric: mean([value[metric] for value in values]) for metric in chosen})
             for name, values in found.items()]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reprolib.data.identity import lacking
 from reprolib.evaluation.dehazing import measure_dehazer
-from reprolib.evaluation.record import Record
+from reprolib.evaluation.record import Record, read_file
 from reprolib.evaluation.translation import measure_translator
 from reprolib.files import sweep
 from reprolib.models.system import Direction
-from reprolib.runs.places import Places
-from reprolib.runs.profile import TaskRun
+from reprolib.progress import say
+from reprolib.runs.places import Places, records_folder, results_folder
+from reprolib.runs.profile import Profile, TaskRun
 from reprolib.runs.run import DehazingRun
 from reprolib.training.lock import alone
 
@@ -19,7 +21,8 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
                 direction: Direction = "ab") -> list[Record]:
     """Measure a run's checkpoint on the test split of its dataset, with the metrics of its rows' tables.
 
-    Writes records, numbers picture by picture and the pictures, where `reprolib.runs.places` says.
+    Writes records, numbers picture by picture and the pictures, where `reprolib.runs.places` says. Records of real
+    pictures that are not on this machine stand, which is said.
 
     Args:
         into: project to write into, where it is not `root`.
@@ -30,6 +33,10 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
     """
     places = Places(run, root if into is None else into)
     with alone(places.work, run.id):
+        if direction == "ab" and lacking([run.measured_on]) and places.records.is_file():
+            say(f"{run.id}: {run.measured_on} is not on this machine; its records stand")
+            places.pictures.parent.mkdir(parents=True, exist_ok=True)  # the stage's output, even with nothing in it
+            return read_file(places.records)
         for folder in (places.pictures, places.reverse / "pictures"):
             sweep(folder)
         for path in (places.records, places.images, places.reverse / "records.json"):
@@ -38,3 +45,12 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
             assert direction == "ab", "a dehazer has one direction"
             return measure_dehazer(run, root, into)
         return measure_translator(run, root, into, direction)
+
+
+def forget(profile: Profile, system: str, root: Path = Path()) -> None:
+    """Remove records and numbers picture by picture of runs of a system that the profile no longer has."""
+    known = {run.id for run in profile.of_system(system)}
+    for folder in (records_folder(profile.name, root) / system, results_folder(profile.name, root) / "images" / system):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.is_file() and path.stem not in known:
+                path.unlink()

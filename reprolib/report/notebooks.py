@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reprolib import papers
+from reprolib.data.identity import lacking
 from reprolib.errors import UserError, unknown
 from reprolib.files import write_text
-from reprolib.progress import line
+from reprolib.progress import line, say
 from reprolib.runs.concurrent import side_by_side
 from reprolib.runs.places import results_folder
+from reprolib.runs.profile import read_profile
 
 KERNEL = "python3"
 """Every environment with ipykernel has one of this name."""
@@ -58,6 +60,8 @@ def of_profile(profile: str, root: Path = Path()) -> dict[str, Job]:
 def write(profile: str, names: Iterable[str] | None = None, root: Path = Path(), jobs: int | None = None) -> list[Path]:
     """Execute notebooks of a profile, or all, side by side into results/<profile>/notebooks.
 
+    Where real pictures of the profile are not on this machine, a notebook that fails stands as it was, which is said.
+
     Raises:
         UserError: no such notebook, a parameter that it does not have, or a cell that fails.
     """
@@ -66,16 +70,34 @@ def write(profile: str, names: Iterable[str] | None = None, root: Path = Path(),
     for name in chosen:
         if name not in known:
             raise unknown(f"notebook of profile '{profile}'", name, known)
+    if names is None:
+        _forget(known, results_folder(profile, root))
     import papermill  # noqa: F401 - once, before the processes are copied
 
-    return side_by_side(partial(_execute, profile=profile, root=root), [known[name] for name in chosen], jobs,
-                        accelerator="cpu", always=True)
+    absent = lacking(run.measured_on for run in read_profile(profile, root).runs.values())
+    work = partial(_execute, profile=profile, root=root, absent=absent)
+    done = side_by_side(work, [known[name] for name in chosen], jobs, accelerator="cpu", always=True)
+    return [path for path in done if path is not None]
 
 
-def _execute(job: Job, profile: str, root: Path) -> Path:
+def _forget(known: Iterable[str], results: Path) -> None:
+    """Remove notebooks, and figures, that the profile no longer has."""
+    for folder in ("notebooks", "figures"):
+        for path in (results / folder).glob("*.*"):
+            if path.stem not in known:
+                path.unlink()
+
+
+def _execute(job: Job, profile: str, root: Path, absent: Sequence[str]) -> Path | None:
     output = results_folder(profile, root) / "notebooks" / f"{job.name}.ipynb"
     told = {**job.parameters, **({} if root == Path() else {"root": str(root.resolve())})}
-    execute(root / "notebooks" / f"{job.source}.ipynb", output, told, job.name)
+    try:
+        execute(root / "notebooks" / f"{job.source}.ipynb", output, told, job.name)
+    except UserError as error:
+        if not absent:
+            raise
+        say(f"{job.name}: stands as it was, since {', '.join(absent)} is not on this machine ({error.what})")
+        return None
     return output
 
 

@@ -37,12 +37,21 @@ def runs_shown(profile: str, root: Path = Path()) -> dict[str, list[DehazingRun]
 
 
 def write(name: str, rows: Iterable[ProtocolRow], profile: str, root: Path = Path()) -> None:
-    """results/<profile>/protocols/<name>.{csv,md}: means by system and protocol."""
-    frame = pd.DataFrame([{"system": row.system, "dataset": row.dataset, "protocol": row.protocol,
-                           **{metric: round(value, 4) for metric, value in row.scores.items()}} for row in rows])
+    """results/<profile>/protocols/<name>.{csv,md}: means by system and protocol, and over how many pictures."""
+    frame = pd.DataFrame([
+        {"system": row.system, "dataset": row.dataset, "pictures": row.pictures, "protocol": row.protocol,
+         **{metric: round(value, 4) for metric, value in row.scores.items()}} for row in rows])
     folder = results_folder(profile, root) / FOLDER
     write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     write_text(folder / f"{name}.md", to_markdown(frame))
+
+
+def forget(names: Iterable[str], profile: str, root: Path = Path()) -> None:
+    """Remove tables of other notebooks than these."""
+    known = set(names)
+    for path in (results_folder(profile, root) / FOLDER).glob("*.*"):
+        if path.stem not in known:
+            path.unlink()
 
 
 def read(name: str, profile: str, root: Path = Path()) -> pd.DataFrame:

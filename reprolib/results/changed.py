@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 
-from reprolib.data.identity import KEPT, dataset_identity, pictures_identity
+from reprolib.data.identity import KEPT, dataset_identity, is_here, pictures_identity
 from reprolib.data.paired import PairedFolder, open_split
-from reprolib.data.registry import datasets, get_dataset, locate
+from reprolib.data.registry import datasets, get_dataset
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError
 from reprolib.evaluation.record import Record
@@ -26,7 +26,7 @@ def changed_pictures(record: Record) -> str | None:
 
 
 def _changed(record: Record) -> str | None:
-    if record.data_hash and _is_here(record.dataset):
+    if record.data_hash and is_here(record.dataset):
         opener = open_domains if get_dataset(record.dataset).task == "translation" else open_split
         try:
             if _pixel_hash(record.dataset, opener(record.dataset, "test")) != record.data_hash:
@@ -37,20 +37,13 @@ def _changed(record: Record) -> str | None:
         dataset, _, split = name.partition("/")
         # Embedded pictures are made out of one package: those to train on change with those to test on, whose pixels
         # are compared, while the bytes of the files depend on the encoder too.
-        if split and dataset in datasets() and not get_dataset(dataset).embedded and _is_here(dataset):
+        if split and dataset in datasets() and not get_dataset(dataset).embedded and is_here(dataset):
             try:
                 if dataset_identity(dataset, split).digest != digest:
                     return f"pictures of {name} have changed since"
             except UserError as error:
                 return f"the pictures of {name} are not what they were ({error.what})"
     return None
-
-
-def _is_here(dataset: str) -> bool:
-    try:
-        return locate(dataset).is_dir()
-    except UserError:
-        return False
 
 
 def _pixel_hash(dataset: str, pictures: PairedFolder | Domains) -> str:

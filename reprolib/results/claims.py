@@ -23,7 +23,7 @@ from reprolib.data.registry import get_dataset
 from reprolib.evaluation.record import Record
 from reprolib.papers.claims import Claim
 from reprolib.results.gate import key
-from reprolib.results.ledger import Source, size_of_split
+from reprolib.results.ledger import Source, run_id, size_of_split
 from reprolib.runs.places import results_folder
 from reprolib.runs.profile import profiles as known_profiles
 from reprolib.runs.rows import all_rows
@@ -184,8 +184,7 @@ def _by_picture(left: Record, right: Record, source: Source) -> list[float]:
 
 
 def _pictures(record: Record, source: Source) -> dict[str, float]:
-    name = record.experiment if record.seed == 0 else f"{record.experiment}-seed{record.seed}"
-    path = results_folder(source.profile, source.root) / "images" / record.system / f"{name}.csv"
+    path = results_folder(source.profile, source.root) / "images" / record.system / f"{run_id(record)}.csv"
     if not path.is_file():
         return {}
     with path.open(encoding="utf-8", newline="") as stream:

@@ -14,9 +14,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from reprolib import metrics, models, papers
+from reprolib.data.identity import lacking
 from reprolib.data.notes import sample_note
-from reprolib.data.registry import get_dataset, locate
-from reprolib.errors import UserError
+from reprolib.data.registry import get_dataset
 from reprolib.evaluation.record import PUBLISHED as KEPT
 from reprolib.evaluation.record import Record, read_records
 from reprolib.metrics.protocols import DEFAULT
@@ -246,9 +246,13 @@ def _of_one_run(candidates: list[Record]) -> list[Record]:
 
 def _reference(record: Record, source: Source, profile: str = "") -> str:
     """File and metric of a record."""
-    name = record.experiment if record.seed == 0 else f"{record.experiment}-seed{record.seed}"
-    path = records_folder(profile or source.profile, source.root) / record.system / f"{name}.json"
+    path = records_folder(profile or source.profile, source.root) / record.system / f"{run_id(record)}.json"
     return f"{path.relative_to(source.root).as_posix()}#{record.metric}"
+
+
+def run_id(record: Record) -> str:
+    """Of the pipeline's run that a record is of (`reprolib.runs.run.Run.id`): the name of its files."""
+    return record.experiment if record.seed == 0 else f"{record.experiment}-seed{record.seed}"
 
 
 def _is_comparable(record: Record, cell: Cell) -> bool:
@@ -321,22 +325,13 @@ def _absent(paper: Paper, row: Row, column: str, cell: Cell | None, source: Sour
         return {"status": "not attempted", "why": f"{row.system} is not built yet"}
     runs = [run for run in source.runs.values()
             if row.id in run.rows and (paper.name, column) in papers.columns_of(run.measured_on)]
-    lacking = sorted({d for run in runs for d in (run.dataset, run.measured_on)
-                      if not get_dataset(d).embedded and not _is_here(d)})
-    if lacking:
-        ways = " and ".join(f"`reprolib data register {name} PATH`" for name in lacking)
-        titles = " and ".join(f"{get_dataset(d).title} ({get_dataset(d).licence})" for d in lacking)
+    if absent := lacking(name for run in runs for name in (run.dataset, run.measured_on)):
+        ways = " and ".join(f"`reprolib data register {name} PATH`" for name in absent)
+        titles = " and ".join(f"{get_dataset(d).title} ({get_dataset(d).licence})" for d in absent)
         return {"status": "impossible here", "why": f"not on this machine, to be had by hand only: {titles}; {ways}"}
     if runs:
         return {"status": "not attempted", "why": f"{runs[0].id} is not measured yet: run `dvc repro`"}
     return {"status": "not attempted", "why": f"no run of profile '{source.profile}' stands for this row"}
-
-
-def _is_here(dataset: str) -> bool:
-    try:
-        return locate(dataset).is_dir()
-    except UserError:
-        return False
 
 
 def _conditions(record: Record) -> str:

@@ -2,8 +2,9 @@
 
 The pipeline's first stage writes it each time, in about a second. A stage depends on its own entry, so that a reworded
 message trains nothing, a changed layer trains its system and what reads it, and `git diff` shows which system's code or
-data moved. Data that are not on this machine keep the digest that they were last seen with: their stages, and the
-records in Git, stand.
+data moved. Data that are not on this machine keep the digest that they were last seen with, so that their stages and
+the records in Git stand. Where the pictures that a run made are not here either, its measuring is told, and runs again
+once the data have come.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from reprolib import models
-from reprolib.data.identity import dataset_identity, file_identity, identify
-from reprolib.data.registry import get_dataset, locate
-from reprolib.errors import UserError
+from reprolib.data.identity import dataset_identity, file_identity, identify, is_here, lacking
+from reprolib.data.registry import get_dataset
 from reprolib.files import read_yaml, write_yaml
 from reprolib.runs.digests import code_digest, measuring_digest, resource_digest, training_digest
-from reprolib.runs.places import profile_folder
+from reprolib.runs.places import Places, profile_folder
 from reprolib.runs.profile import Profile, TaskRun, read_profile
 from reprolib.runs.run import DehazingRun, TranslationRun
 
@@ -26,6 +26,9 @@ Inputs = dict[str, Any]
 
 ABSENT = "absent"
 """Stands for data that were never seen here."""
+
+NOT_HERE = ", not here"
+"""Follows the digest of data that a stage would need now."""
 
 DRAWING = ("notebooks", "figures", "tables", "claims", "dcp", "offsets", "printed", "protocols", "ratio", "similarity")
 """Modules of `reprolib.report` that a profile's notebooks call, directly or through others."""
@@ -66,7 +69,7 @@ def inputs(profile: Profile, before: Mapping[str, Any], root: Path = Path()) -> 
                                   "results/published/records/*/*.json")},
         "plots": {"code": code_digest("reprolib.report.plots")},
         "protocols": {"code": code_digest("reprolib.evaluation.protocols", *(models.module_of(s) for s in systems)),
-                      "data": {r.measured_on: seen[r.measured_on] for r in profile.runs.values()}},
+                      "data": _tested(profile.runs.values(), seen, root)},
         "notebooks": {"code": code_digest(*(f"reprolib.report.{name}" for name in DRAWING)),
                       "kept": _files(root, "results/published/**/*.json", "results/published/**/*.csv")},
         "summary": {"code": code_digest("reprolib.report.summary")},
@@ -99,8 +102,19 @@ def _training(runs: list[TaskRun], seen: Mapping[str, str], root: Path) -> Input
 
 def _measuring(runs: list[TaskRun], seen: Mapping[str, str], root: Path) -> Inputs:
     return {"code": {r.id: measuring_digest(r) for r in runs},
-            "data": {r.measured_on: seen[r.measured_on] for r in runs},
+            "data": _tested(runs, seen, root),
             "weights": _weights([r for r in runs if isinstance(r, TranslationRun)], root)}
+
+
+def _tested(runs: Iterable[TaskRun], seen: Mapping[str, str], root: Path) -> Inputs:
+    """Digests of what runs are measured on."""
+    runs = list(runs)
+    missing = lacking(run.measured_on for run in runs if not _any_in(Places(run, root).pictures))
+    return {run.measured_on: seen[run.measured_on] + NOT_HERE * (run.measured_on in missing) for run in runs}
+
+
+def _any_in(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _weights(runs: Iterable[TaskRun], root: Path) -> Inputs:
@@ -123,9 +137,7 @@ def _all_datasets(profile: Profile) -> list[str]:
 
 def _identity(name: str, before: Mapping[str, Any]) -> str:
     """Digests of the manifest, and those of its parts, and of every file of a dataset that is here."""
-    try:
-        locate(name)
-    except UserError:
+    if not is_here(name):
         return str((before.get("data") or {}).get(name, ABSENT))
     manifests = [resource_digest(f"data/manifests/{one}.yaml") for one in (name, *get_dataset(name).parts)]
     return "-".join([*manifests, dataset_identity(name).digest])

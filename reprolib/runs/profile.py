@@ -140,7 +140,8 @@ def _short(dataset: str) -> str:
 
 def select(profile: str, targets: Iterable[str], dataset: str | None = None, root: Path = Path(),
            **changes: Any) -> list[TaskRun]:
-    """The runs that `targets` name: as `find`, or all of a system's in the profile where no dataset is given.
+    """The runs that `targets` name, each once: as `find`, or all of a system's in the profile where no dataset is
+    given, also where one of them is called like the system.
 
     Raises:
         UserError: as `find`; a system without runs in the profile counts as one without a dataset.
@@ -149,8 +150,9 @@ def select(profile: str, targets: Iterable[str], dataset: str | None = None, roo
     names: list[str] = []
     for target in targets:
         of_system = [run.id for run in known.of_system(target)]
-        names += of_system if dataset is None and target not in known.runs and of_system else [target]
-    return [find(profile, name, dataset, root, **changes) for name in dict.fromkeys(names)]
+        names += of_system if dataset is None and of_system else [target]
+    found = (find(profile, name, dataset, root, **changes) for name in dict.fromkeys(names))
+    return list({run.id: run for run in found}.values())
 
 
 def _content(name: str, root: Path) -> tuple[dict[str, Any], Path]:

@@ -27,7 +27,7 @@ GOOD = {
 
 REPLACED = (
     "bench.run.bench", "bench.run.keep", "bench.translators.write_costs", "data.make.make", "data.prepare.prepare",
-    "data.wheels.fetch", "evaluation.apply.apply", "evaluation.dcp_variants.choose_pictures",
+    "data.wheels.fetch", "evaluation.apply.apply", "data.sample.choose_pictures",
     "evaluation.evaluate.evaluate", "evaluation.protocols.measure_protocols", "evaluation.run.measure_run",
     "report.bench.write_notebook", "report.ledger.write", "report.notebooks.write", "report.pictures.write",
     "report.plots.write", "report.readme.write", "report.site.write", "report.summary.write",

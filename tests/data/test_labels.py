@@ -28,7 +28,7 @@ def test_what_was_painted_is_read_back_without_doubt() -> None:
     label = np.random.default_rng(0).choice([*range(19), VOID], (23, 37)).astype(np.uint8)
     again, ambiguous = decode(encode(label))
     assert np.array_equal(again, label) and again.dtype == np.uint8 and ambiguous == 0
-    with pytest.raises(ValueError, match="not a trainId: 19"):
+    with pytest.raises(ValueError, match="19 is no trainId"):
         encode(np.array([[0, 19]]))
 
 

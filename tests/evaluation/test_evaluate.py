@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from evaluation.conftest import dehazing_run, leave_checkpoint, leave_segmenter, translation_run
@@ -16,6 +17,7 @@ from reprolib import metrics, models
 from reprolib.data.images import list_images, read_rgb, write_png
 from reprolib.data.paired import open_split
 from reprolib.errors import UserError
+from reprolib.evaluation import protocols
 from reprolib.evaluation.evaluate import evaluate
 from reprolib.evaluation.networks import count
 from reprolib.evaluation.protocols import measure_protocols
@@ -24,6 +26,7 @@ from reprolib.evaluation.record import read_records
 from reprolib.evaluation.run import measure_run
 from reprolib.evaluation.score import score
 from reprolib.metrics.protocols import PROTOCOLS, measure
+from reprolib.report import protocols as table
 
 
 def strict(content: dict[str, object]) -> dict[str, Any]:
@@ -137,10 +140,28 @@ def test_folders_that_do_not_match(tmp_path: Path) -> None:
 def test_a_run_under_every_protocol(place: Path) -> None:
     run = dehazing_run()
     leave_checkpoint(run)
-    rows = {row.protocol: row.scores for row in measure_protocols([run])}
-    assert rows.keys() == PROTOCOLS.keys()
+    measured = measure_protocols([run])
+    rows = {row.protocol: row.scores for row in measured}
+    assert rows.keys() == PROTOCOLS.keys() and {row.pictures for row in measured} == {3}
     assert rows["aecr"] == {r.metric: pytest.approx(r.value, abs=1e-6) for r in measure_run(run)}
     assert rows["y"]["psnr"] != rows["aecr"]["psnr"] and rows["8bit"]["ciede2000"] != rows["aecr"]["ciede2000"]
+
+
+def test_of_many_pictures_a_fixed_sample_is_measured(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = dehazing_run()
+    leave_checkpoint(run)
+    monkeypatch.setattr(protocols, "MOST", 2)
+    measured = measure_protocols([run])
+    assert {row.pictures for row in measured} == {2} and measured == measure_protocols([run])
+    frame = written(measured)
+    assert set(frame["pictures"]) == {2} and list(frame["protocol"]) == list(PROTOCOLS)
+
+
+def written(rows: list[protocols.ProtocolRow]) -> pd.DataFrame:
+    """As the notebook reads it."""
+    table.write("protocols", rows, "test")
+    table.forget(["protocols"], "test")
+    return table.read("protocols", "test")
 
 
 def test_authors_weights_are_recorded_with_their_sample(place: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ from reprolib import models
 from reprolib.data.images import list_images, read_rgb
 from reprolib.errors import UserError
 from reprolib.evaluation.record import read_file
-from reprolib.evaluation.run import measure_run
+from reprolib.evaluation.run import forget, measure_run
 from reprolib.metrics import Score
 from reprolib.metrics.ciede2000 import ciede2000
 from reprolib.models.objective import Contrast
 from reprolib.models.weights import Header, save_weights
+from reprolib.runs import inputs
 from reprolib.runs.digests import measuring_digest, measuring_entries, modules
 from reprolib.runs.places import Places
+from reprolib.runs.profile import Profile
 from reprolib.runs.rows import metrics_of
 
 
@@ -55,6 +58,45 @@ def test_the_mean_over_pictures_is_recorded_and_pictures_stand_beside(place: Pat
     restored = read_rgb(written[0]) / 255
     clear = read_rgb(next(place.rglob(f"{name}_GT.png"))) / 255
     assert ciede2000(restored, clear) == pytest.approx(float(rows[0]["ciede2000"]), abs=0.3)
+
+
+def test_records_of_pictures_that_are_not_here_stand(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = dehazing_run()
+    leave_checkpoint(run)
+    records = measure_run(run)
+    kept = Places(run).records.read_bytes()
+    pictures = next(place.rglob("NH-HAZE"))
+    pictures.rename(place / "elsewhere")
+    assert inputs._tested([run], {"nh-haze": "seen"}, place) == {"nh-haze": "seen"}, "nothing is to be made"
+    shutil.rmtree(Places(run).pictures.parent)
+    assert measure_run(run) == records and Places(run).records.read_bytes() == kept
+    assert capsys.readouterr().err == "tiny: nh-haze is not on this machine; its records stand\n"
+    assert not list(Places(run).pictures.parent.iterdir()), "the output of the stage, with no picture in it"
+    assert inputs._tested([run], {"nh-haze": "seen"}, place) == {"nh-haze": "seen, not here"}
+    # Nothing stands in for records that were never made, nor where the present code is to measure into another place.
+    with pytest.raises(UserError, match="has gone"):
+        measure_run(run, into=place / "again")
+    Places(run).records.unlink()
+    with pytest.raises(UserError, match="has gone"):
+        measure_run(run)
+    (place / "elsewhere").rename(pictures)
+    assert inputs._tested([run], {"nh-haze": "seen"}, place) == {"nh-haze": "seen"}, "another one: it is measured again"
+    assert measure_run(run) == records and Places(run).records.read_bytes() == kept
+
+
+def test_only_runs_of_the_profile_keep_their_numbers(place: Path) -> None:
+    former, run = dehazing_run(name="former"), dehazing_run(system="dcp")
+    for each in (former, run):
+        for path in (Places(each).records, Places(each).images):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("")
+    now = Profile("test", {r.id: r for r in (dehazing_run(name="v1.5"), run)}, {})
+    kept = Places(now.runs["v1.5"])
+    for path in (kept.records, kept.images):
+        path.write_text("")
+    forget(now, "aodnet")
+    left = {path.name for path in Path("results/test").rglob("*.*")}
+    assert left == {"v1.5.json", "v1.5.csv", "tiny.json", "tiny.csv"}
 
 
 def test_a_table_alone_asks_for_ciede2000(place: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 
 from newcomer.conftest import Checkout
@@ -13,7 +14,11 @@ RUNS = {name: {"runs": {f"{name}-nh": {"dataset": "nh-haze"}}} for name in ("aod
 
 def ran(checkout: Checkout) -> set[str]:
     """Stages of a `dvc repro` of 'tiny', up to its ledger."""
-    said = checkout.run("dvc", "repro", "profiles/tiny/dvc.yaml:ledger")
+    return stages(checkout.run("dvc", "repro", "profiles/tiny/dvc.yaml:ledger"))
+
+
+def stages(said: str) -> set[str]:
+    """That a `dvc repro` has run, by what it said."""
     return {name.rpartition(":")[2] for name in re.findall(r"Running stage '([^']+)'", said)}
 
 
@@ -46,3 +51,17 @@ def test_a_change_runs_again_what_it_can_affect(checkout: Checkout) -> None:
     (folder / "51_GT.png").write_bytes((folder / "52_GT.png").read_bytes())
     found = ran(checkout)
     assert {"inputs", "measure@aodnet", "measure@toynet", "ledger"} <= found
+
+    # On a clone the real pictures are not there: with the checkpoints that a remote brings, measuring says so.
+    records = {path: path.read_bytes() for path in (checkout.folder / "results").rglob("records/*/*.json")}
+    folder.rename(checkout.folder / "elsewhere")
+    shutil.rmtree(checkout.folder / "outputs")
+    said = checkout.run("dvc", "repro", "profiles/tiny/dvc.yaml:ledger")
+    assert stages(said) == {"inputs", "measure@aodnet", "measure@toynet"}
+    assert said.count("nh-haze is not on this machine; its records stand\n") == len(records) == 2
+
+    # Without them training does; nothing is lost.
+    shutil.rmtree(checkout.folder / "checkpoints")
+    said = checkout.run("dvc", "repro", "profiles/tiny/dvc.yaml:ledger", fails=True)
+    assert "not on this machine: nh-haze" in said and "`dvc repro --pull`" in said and "Traceback" not in said
+    assert {path: path.read_bytes() for path in (checkout.folder / "results").rglob("records/*/*.json")} == records

@@ -11,6 +11,7 @@ import torch
 
 from reprolib.data.images import write_png
 from reprolib.data.paired import PairedFolder, find_pairs
+from reprolib.data.sample import choose_pictures
 from reprolib.errors import UserError
 from reprolib.evaluation import dcp_variants
 from reprolib.evaluation.printed import IN_USE
@@ -37,13 +38,13 @@ def sots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_version_of_each_scene_and_of_every_strength(sots: Path) -> None:
-    pairs = dcp_variants.choose_pictures("sots-indoor", limit=4)
+    pairs = choose_pictures("sots-indoor", limit=4)
     assert pairs.names == ["1400_1", "1401_2", "1402_3", "1400_2"]
-    everything = dcp_variants.choose_pictures("sots-indoor", limit=500).names
+    everything = choose_pictures("sots-indoor", limit=500).names
     assert len(everything) == len(set(everything)) == 9
-    assert dcp_variants.choose_pictures("sots-indoor", limit=2).names == ["1400_1", "1401_2"]
+    assert choose_pictures("sots-indoor", limit=2).names == ["1400_1", "1401_2"]
     with pytest.raises(UserError, match="a limit of 0"):
-        dcp_variants.choose_pictures("sots-indoor", limit=0)
+        choose_pictures("sots-indoor", limit=0)
 
 
 def test_every_variant_differs_from_the_base_as_its_words_say(sots: Path) -> None:
@@ -121,7 +122,7 @@ def test_of_a_choice_the_largest_set_of_pictures_counts() -> None:
 
 def test_the_written_table(sots: Path, tmp_path: Path) -> None:
     variants = (dcp_variants.VARIANTS[0], dcp_variants.Variant("omega 1", {"omega": 1.0}))
-    pairs = list(dcp_variants.choose_pictures("sots-indoor", 1))
+    pairs = list(choose_pictures("sots-indoor", 1))
     dcp.write(dcp_variants.measure_variants("sots-indoor", pairs, variants), tmp_path)
     frame = dcp.read(tmp_path)
     assert {"dataset", "pictures", "choice", "psnr", "ssim", "ssim grey", "ssim volume", "against base"} == set(frame)

@@ -163,6 +163,13 @@ def test_a_changed_run_has_another_place(tmp_path: Path) -> None:
         find("p", "smal", root=root)
 
 
+def test_a_system_stands_for_all_its_runs(tmp_path: Path) -> None:
+    several = {"runs": {"aodnet": {"dataset": "nh-haze", "seeds": 2}, "other": {"dataset": "dense-haze"}}}
+    root = profile(tmp_path, {"aodnet": several})
+    assert [r.id for r in select("p", ["aodnet", "other"], root=root)] == ["aodnet", "aodnet-seed1", "other"]
+    assert len(select("p", ["aodnet"], root=root, seed=5)) == 2, "seeds of one run that become one are trained once"
+
+
 def test_the_objective_of_a_translator_keeps_what_is_not_named(tmp_path: Path) -> None:
     settings = {"dataset": "horse2zebra", "objective": {"patches": 16}}
     run = read_profile("p", profile(tmp_path, {"fastcut": {"runs": {"zebras": settings}}})).runs["zebras"]
