@@ -120,7 +120,7 @@ def report_printed(
     dataset: Annotated[str, typer.Option(help="Dataset of pairs.")] = "sots-indoor",
     root: Root = None,
 ) -> None:
-    """Hold printed numbers against every protocol; writes results/published/tables/protocols_published.*.
+    """Hold printed numbers against every protocol; adds to results/published/tables/protocols_published.*.
 
     Goes on where it was interrupted: scores of pictures are kept in runs/published/.
     """

@@ -20,8 +20,11 @@ NAME = "protocols_published"
 
 
 def write(rows: Sequence[Comparison], root: Path = Path()) -> None:
-    """results/published/tables/protocols_published.{csv,md}."""
+    """results/published/tables/protocols_published.{csv,md}; what stands there of other systems is kept."""
     folder = results_folder(PUBLISHED, root) / "tables"
+    measured, before = {row.system for row in rows}, read(root) if (folder / f"{NAME}.csv").is_file() else []
+    rows = sorted([*(row for row in before if row.system not in measured), *rows],
+                  key=lambda row: models.names().index(row.system))
     frame = pd.DataFrame([asdict(row) for row in rows])
     write_text(folder / f"{NAME}.csv", frame.to_csv(index=False, lineterminator="\n"))
     heading = "# Which protocol gives each printed number (SOTS indoor, the authors' weights)"

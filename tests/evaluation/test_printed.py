@@ -137,6 +137,10 @@ def test_the_table_says_which_protocol_prints_the_same(pairs: PairedFolder, tmp_
     assert printed.Printed("aodnet", "somewhere", "psnr", f"{value:.2f}").gives(value)
     report.write(rows, tmp_path)
     assert report.read(tmp_path) == rows
+    others = printed.compare({"gcanet": scores})
+    report.write(others, tmp_path)
+    report.write(rows, tmp_path)
+    assert report.read(tmp_path) == [*rows, *others], "another system's rows are kept, the same one's replaced"
     answers = report.answers(rows)
     assert len(answers) == len(printed.printed_numbers(["aodnet"])) and set(answers["given by"]) == {"none"}
     markdown = (tmp_path / "results/published/tables/protocols_published.md").read_text()

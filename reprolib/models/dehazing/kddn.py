@@ -18,7 +18,7 @@ The recipe keeps terms, weights, optimiser and batch. It is not followed in what
 * it trains on [-1, 1], where L1 and features are larger: imitation weighs four to five times more here;
 * it asks at every batch whether the loss has stopped falling, and lowers the rate. Noise alone ends its learning so
   after some 60 batches, and users report 5.76 dB. Here the rate is constant;
-* its teacher goes on learning beside the student; here it is frozen by then (`reprolib.training.terms.Distillation`);
+* its teacher goes on learning beside the student; here it is frozen by then (`reprolib.training.dehazing.terms`);
 * crops are random here, of all pictures.
 """
 
