@@ -53,7 +53,7 @@ def test_nobody_reads(kind: str, tmp_path: Path, project: Path) -> None:
     assert done.returncode == 0 and result.read_text() == "result"
 
 
-def test_a_terminal_that_closes_does_not_end_a_command(tmp_path: Path, project: Path) -> None:
+def test_kind_40_a_terminal_that_closes_does_not_end_a_command(tmp_path: Path, project: Path) -> None:
     """Its hangup signal included: the process is the terminal's own."""
     code = f"from reprolib.commands import streams; streams.install()\n{WORK}"
     result = tmp_path / "result"

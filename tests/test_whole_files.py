@@ -36,7 +36,7 @@ def test_an_error_of_the_writer_stays_its_own(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_killed_process_left_is_swept_and_ignored(tmp_path: Path, project: Path) -> None:
+def test_kind_21_what_a_killed_process_left_is_swept_and_ignored(tmp_path: Path, project: Path) -> None:
     """Names are those that `tempfile` draws; whatever else begins with a dot is somebody's."""
     left = (".best.safetensors.ab_d3fgh", ".0_1.png.abcdefgh", ".[x] $.json.00000000")
     kept = (".DS_Store", ".gitignore", "a.json", ".a.safetensors", ".best.safetensors.old")

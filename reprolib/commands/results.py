@@ -55,7 +55,7 @@ def check(profile: Profile = MINI, as_json: Json = False) -> None:
         for outcome in outcomes:
             print(f"{'ok  ' if outcome.ok else 'FAIL'} {outcome.id}: {outcome.why}")
         for metric, n in gate.unrecorded(profile).items():
-            print(f"not gated yet: {n} numbers of {metric}, added since; `reprolib calibrate --add` records them")
+            print(f"not gated yet, added since: {metric} ({n}); `reprolib calibrate --add` records what is expected")
         print(f"{len(outcomes) - failed} passed, {failed} failed")
     if failed or not outcomes:
         raise typer.Exit(1)

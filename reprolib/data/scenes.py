@@ -148,7 +148,7 @@ def find_scenes(folder: Path) -> list[tuple[str, Path, Path]]:
     clear, depth = (_by_name(folder, names) for names in (CLEAR, DEPTH))
     alone = [name for name in clear if name not in depth]
     if alone:
-        raise UserError(f"{len(alone)} pictures have no depth: {', '.join(alone[:3])}", where=folder,
+        raise UserError(f"pictures without a depth ({len(alone):,}): {', '.join(alone[:3])}", where=folder,
                         fix="copy the missing depths; a picture and its depth have one name")
     return [(name, path, depth[name]) for name, path in clear.items()]
 

@@ -56,10 +56,10 @@ def match(outputs: Path, truth: Path) -> list[tuple[Path, Path]]:
     pairs = {name: truths.get(name) or truths.get(scene(name)) for name in ours}
     alone = [ours[name].name for name, partner in pairs.items() if partner is None]
     unused = [path.name for path in truths.values() if path not in pairs.values()]
-    for files, folder, what in ((alone, outputs, "have no truth"), (unused, truth, "have no picture to score")):
+    for files, folder, what in ((alone, outputs, "without a truth"), (unused, truth, "without a picture to score")):
         if files:
             shown = ", ".join(files[:SHOWN]) + ", ..." * (len(files) > SHOWN)
-            raise UserError(f"{len(files)} files {what}: {shown}", where=folder,
+            raise UserError(f"files {what} ({len(files):,}): {shown}", where=folder,
                             fix="give two folders whose files have the same names")
     return [(ours[name], partner) for name, partner in pairs.items() if partner is not None]
 

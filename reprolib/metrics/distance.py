@@ -79,7 +79,7 @@ class PictureSet(Dataset[Tensor]):
             list_images(pictures) if isinstance(pictures, Path) else [as_rgb(picture) for picture in pictures])
         self.kept = kept
         if len(self.pictures) < 2:
-            raise UserError(f"{len(self.pictures)} {role} pictures have no covariance", fix="give 2 or more")
+            raise UserError(f"too few {role} pictures for a covariance ({len(self.pictures)})", fix="give 2 or more")
 
     @cached_property
     def content(self) -> str:

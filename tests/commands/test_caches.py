@@ -12,7 +12,7 @@ from reprolib.metrics import distance
 
 
 @pytest.mark.parametrize("bytes_left", [0, 500])
-def test_features_that_were_cut_short_are_computed_again(tiny: Path, bytes_left: int, reprolib: Reprolib,
+def test_kind_11_features_that_were_cut_short_are_computed_again(tiny: Path, bytes_left: int, reprolib: Reprolib,
                                                          capsys: pytest.CaptureFixture[str]) -> None:
     import torch
 

@@ -174,7 +174,7 @@ def test_a_download_that_was_cut_leaves_nothing(reprolib: Reprolib, tmp_path: Pa
     assert answer.code == 2 and "wrong checksum" in answer.line and not (tmp_path / "weights").exists()
 
 
-def test_brackets_in_a_path_are_no_markup(reprolib: Reprolib, tmp_path: Path, pairs: Path,
+def test_kind_44_brackets_in_a_path_are_no_markup(reprolib: Reprolib, tmp_path: Path, pairs: Path,
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     from reprolib.data import registry
 

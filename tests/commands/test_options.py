@@ -45,7 +45,7 @@ def test_a_value_that_cannot_be_is_one_line(reprolib: Reprolib, tiny: Path, word
 
 
 @pytest.mark.parametrize("command", [TRAIN, ("bench", "aodnet"), ("segmenter",), ("bench-translators",)])
-def test_no_gpu_is_one_line(reprolib: Reprolib, tiny: Path, monkeypatch: pytest.MonkeyPatch,
+def test_kind_24_no_gpu_is_one_line(reprolib: Reprolib, tiny: Path, monkeypatch: pytest.MonkeyPatch,
                             command: tuple[str, ...]) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     answer = reprolib(*command, "--accelerator", "cuda")

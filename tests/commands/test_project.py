@@ -17,7 +17,7 @@ from commands.conftest import Reprolib
 @pytest.mark.parametrize("words", [
     ("train", "aodnet"), ("measure", "aodnet"), ("segmenter",), ("runs", "inputs"), ("calibrate",),
     ("report", "ledger"), ("report", "notebooks"), ("report", "summary"), ("report", "readme"), ("verify", "aodnet")])
-def test_another_package_is_refused(reprolib: Reprolib, tiny: Path, words: tuple[str, ...]) -> None:
+def test_kind_29_another_package_is_refused(reprolib: Reprolib, tiny: Path, words: tuple[str, ...]) -> None:
     (tiny / "reprolib").mkdir()
     (tiny / "reprolib/__init__.py").touch()
     answer = reprolib(*words)
@@ -38,7 +38,7 @@ print(reprolib.__file__)
 """
 
 
-def test_an_installed_package_is_refused_and_a_copy_of_the_project_can_run_its_own(tmp_path: Path) -> None:
+def test_kind_29_an_installed_package_is_refused_and_a_copy_of_the_project_can_run_its_own(tmp_path: Path) -> None:
     """`pip install .`, and the copy that `dvc exp run --temp` makes: PYTHONPATH=. before the command is what helps."""
     for place in ("site-packages", "project/.dvc/tmp/exps/copy"):
         for name in ("commands", ""):

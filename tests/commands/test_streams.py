@@ -36,7 +36,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("gone", ["pipe", "terminal", "disk"])
-def test_commands_end_well_without_anybody_to_read_them(tiny: Path, gone: str) -> None:
+def test_kind_40_commands_end_well_without_anybody_to_read_them(tiny: Path, gone: str) -> None:
     """`| head` has left, ssh was closed, or the disk under a log is full: work is done, and results are kept."""
     reader, writer = os.pipe() if gone == "pipe" else pty.openpty() if gone == "terminal" else (
         -1, os.open("/dev/full", os.O_WRONLY))
@@ -60,7 +60,7 @@ def reprolib(words: str, **options: object) -> subprocess.CompletedProcess[bytes
     return subprocess.run(command, shell=True, capture_output=True, check=False, **options)  # type: ignore[call-overload, no-any-return]
 
 
-def test_letters_that_a_terminal_lacks_are_replaced(tiny: Path) -> None:
+def test_kind_28_letters_that_a_terminal_lacks_are_replaced(tiny: Path) -> None:
     done = reprolib("train $'\xe9\u4e2d'", cwd=tiny, executable="/bin/bash", env=environment(PYTHONIOENCODING="ascii"))
     assert done.returncode == 2 and done.stderr.startswith(b"reprolib: unknown system or run '??'")
 

@@ -170,7 +170,7 @@ def test_real_haze_never_looks_swapped(shared: Path) -> None:
 
 # ---- words
 
-def test_counts_read_well() -> None:
+def test_kind_32_counts_read_well() -> None:
     assert [count(n, "pair") for n in (0, 1, 2, 1234)] == ["no pairs", "1 pair", "2 pairs", "1,234 pairs"]
 
 

@@ -130,7 +130,7 @@ def test_two_names_of_one_picture(here: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"{", b"[1]", b'{"x": 1}', b'{"x": "no number"}'])
-def test_hashes_are_remembered_and_damage_costs_time_only(here: Path, damage: bytes | None,
+def test_kind_11_hashes_are_remembered_and_damage_costs_time_only(here: Path, damage: bytes | None,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = pairs_of(here / "train", range(1, 4)), pairs_of(here / "test", range(6, 9))
     assert copies(train, test) == []

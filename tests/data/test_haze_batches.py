@@ -173,7 +173,7 @@ def test_what_cannot_be_used_is_told_in_one_line(root: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match="differ in size: 64x50 against 65x50"):
         folder.read(0)
     (root / "depths" / "3.png").unlink()
-    with pytest.raises(UserError, match="1 pictures have no depth: 3"):
+    with pytest.raises(UserError, match=r"pictures without a depth \(1\): 3"):
         find_scenes(root)
     write_png(root / "images" / "20.PNG", clear_of(3))
     with pytest.raises(UserError, match="two pictures of one name"):

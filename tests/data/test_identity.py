@@ -141,7 +141,7 @@ def test_a_file_changed_while_it_is_read_is_not_remembered(here: Path, monkeypat
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"folder": 1}', b'{"files": {"1.png": 3}}', b"\xff\xfe"])
-def test_damaged_memory_is_made_again(pairs: Path, damage: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_11_damaged_memory_is_made_again(pairs: Path, damage: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     first = dataset_identity("nh-haze", "test", pairs)
     (memory,) = KEPT.iterdir()
     memory.write_bytes(damage)

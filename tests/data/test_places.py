@@ -47,7 +47,7 @@ def test_kind_38_listing_tells_a_mistyped_place_too(here: Path, monkeypatch: pyt
     assert isinstance(CliRunner().invoke(app, ["list"]).exception, UserError)
 
 
-def test_markup_in_a_path_is_printed_as_it_is(here: Path) -> None:
+def test_kind_44_markup_in_a_path_is_printed_as_it_is(here: Path) -> None:
     odd = here / "set [old][/run] $HOME"
     places = install(odd, ["horse2zebra"])
     REGISTERED.parent.mkdir()
@@ -59,7 +59,7 @@ def test_markup_in_a_path_is_printed_as_it_is(here: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
-def test_own_data_may_be_tracked_and_made_data_are_not(here: Path, project: Path) -> None:
+def test_kind_45_own_data_may_be_tracked_and_made_data_are_not(here: Path, project: Path) -> None:
     shutil.copy(project / ".gitignore", here)
     subprocess.run(["git", "init", "-q"], check=True)
 

@@ -184,7 +184,7 @@ def test_inception_without_a_network(sets: tuple[Pictures, Pictures], tmp_path: 
 
 @pytest.mark.parametrize(("extractor", "count", "path", "message"), [
     ("vgg", 2, None, "did you mean 'vgg16'"),
-    ("vgg16", 1, None, "1 fake pictures have no covariance"),
+    ("vgg16", 1, None, r"too few fake pictures for a covariance \(1\)"),
     ("vgg16", 2, "absent.safetensors", "no weights for vgg16 .*check the path"),
     ("vgg16", 2, None, "reprolib weights fetch vgg16"),
     ("inception", 2, "absent.pth", "no weights for inception"),

@@ -52,7 +52,7 @@ def in_dvc(do: Callable[[Repo], object]) -> object:
         return do(repo)
 
 
-def test_collecting_garbage_keeps_every_profiles_weights(trained: Path) -> None:
+def test_kind_42_collecting_garbage_keeps_every_profiles_weights(trained: Path) -> None:
     """`dvc gc -w`, after a profile was trained anew: its old weights go, and nothing that stands here."""
     old = trained / "checkpoints/one/aodnet/aodnet-nh/last.safetensors"
     assert old.is_symlink()
@@ -70,7 +70,7 @@ def test_collecting_garbage_keeps_every_profiles_weights(trained: Path) -> None:
     assert in_dvc(lambda repo: repo.status([stage(profile) for profile in PROFILES])) == {}
 
 
-def test_what_file_browsers_and_killed_processes_leave_is_no_result(trained: Path) -> None:
+def test_kind_21_what_file_browsers_and_killed_processes_leave_is_no_result(trained: Path) -> None:
     for name in LEFT_BY_OTHERS:
         path = trained / "checkpoints/one/aodnet/aodnet-nh" / name
         path.parent.mkdir(exist_ok=True)
@@ -87,7 +87,8 @@ def dvc(checkout: Checkout, *words: str, path: str | None = None) -> subprocess.
                           check=False, env=environment)
 
 
-def test_a_folder_without_git_runs_as_the_readme_says(checkout: Checkout, project: Path) -> None:
+def test_kind_16_and_kind_18_without_git_or_an_activated_environment_the_readme_helps(checkout: Checkout,
+                                                                                       project: Path) -> None:
     """A zip download; and `.venv/bin/dvc` where the environment is not activated."""
     (checkout.folder / ".dvc").mkdir()
     (checkout.folder / ".dvc" / "config").write_bytes((project / ".dvc" / "config").read_bytes())

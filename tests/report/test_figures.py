@@ -73,7 +73,7 @@ def test_the_detail_is_where_there_is_something_to_see() -> None:
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, (3, 4)), (2, (2000, 3000)), (11, (480, 320)), (7, (128, 128))])
-def test_pictures_of_any_number_and_size_fit(count: int, size: tuple[int, int]) -> None:
+def test_kind_32_pictures_of_any_number_and_size_fit(count: int, size: tuple[int, int]) -> None:
     row = [Panel("x", noise(*size))] * count
     width, height = comparison([row]).get_size_inches() * 100
     assert width <= 1400
@@ -112,7 +112,7 @@ def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
     assert shown[0].data == shown[1].data == (tmp_path / "a.jpg").read_bytes() and shown[0].data[:2] == b"\xff\xd8"
 
 
-def test_figures_do_not_read_a_persons_settings(tmp_path: Path) -> None:
+def test_kind_47_figures_do_not_read_a_persons_settings(tmp_path: Path) -> None:
     """`text.usetex: True` in a matplotlibrc, where there is no LaTeX; settings are read when the library is loaded."""
     save(comparison(grid()), tmp_path / "plain.png")
     try:

@@ -131,7 +131,7 @@ def by_hand(notebook: Path, names: dict[str, Any] | None = None) -> str:
     return ""
 
 
-def test_opened_by_hand_before_anything_was_run(tmp_path: Path, project: Path) -> None:
+def test_kind_17_opened_by_hand_before_anything_was_run(tmp_path: Path, project: Path) -> None:
     """From its own folder it finds the project, and says in a line what to run."""
     (tmp_path / "profiles" / "mini").mkdir(parents=True)
     shutil.copy(project / "profiles/mini/params.yaml", tmp_path / "profiles/mini")
@@ -142,7 +142,7 @@ def test_opened_by_hand_before_anything_was_run(tmp_path: Path, project: Path) -
     assert told["bench"] == "" and "no ledger" in told["table"], told
 
 
-def test_an_executed_notebook_opened_by_hand_finds_the_ledger(project: Path) -> None:
+def test_kind_23_an_executed_notebook_opened_by_hand_finds_the_ledger(project: Path) -> None:
     names: dict[str, Any] = {}
     with contextlib.suppress(Exception):  # later cells may miss pictures, which Git has not
         by_hand(project / "results/mini/notebooks/table1.ipynb", names)

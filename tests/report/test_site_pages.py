@@ -65,7 +65,7 @@ def test_pictures_that_are_not_here_are_told(source: Source, monkeypatch: pytest
     assert gallery.NOT_HERE in there.text and not there.files
 
 
-def test_words_are_no_markup() -> None:
+def test_kind_44_words_are_no_markup() -> None:
     frame = page.pd.DataFrame([[page.link("<b>", "a.html?x=\"")]], columns=["a < b"])
     html = page.table(frame, 'of "x"')
     assert "a &lt; b" in html and "&lt;b&gt;" in html and 'aria-label="of &quot;x&quot;"' in html

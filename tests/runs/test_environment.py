@@ -15,7 +15,7 @@ MARK = SimpleNamespace(RUSAGE_SELF=0, getrusage=lambda who: SimpleNamespace(ru_m
 
 @pytest.mark.parametrize(("system", "resource", "found"), [
     ("linux", MARK, 2048 * 1024), ("darwin", MARK, 2048), ("win32", None, 0)])
-def test_memory_in_bytes_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch, system: str, resource: object,
+def test_kind_26_memory_in_bytes_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch, system: str, resource: object,
                                                 found: int) -> None:
     """macOS counts bytes, others kilobytes; Windows has no such module."""
     monkeypatch.setattr(Path, "is_file", lambda self: False)

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from reprolib import models
 from reprolib.errors import UserError
 from reprolib.files import write_yaml
 from reprolib.models.objective import Contrast
 from reprolib.runs.inputs import inputs
 from reprolib.runs.places import Places
-from reprolib.runs.profile import build_objective, find, profiles, read_profile, select
+from reprolib.runs.profile import build_objective, checked, find, profiles, read_profile, select
 from reprolib.runs.run import DehazingRun, TranslationRun
 from reprolib.training.run import originate
 
@@ -136,7 +138,7 @@ def test_a_checkpoint_is_measured_on_another_test_set_without_another_training(t
         assert word in said(root)
 
 
-def test_yaml_is_read_by_the_rules_that_dvc_writes(tmp_path: Path) -> None:
+def test_kind_20_yaml_is_read_by_the_rules_that_dvc_writes(tmp_path: Path) -> None:
     path = tmp_path / "profiles/p/params.yaml"
     path.parent.mkdir(parents=True)
     path.write_text("systems:\n  aecrnet:\n    learning_rate: 1e-05\n    runs:\n"
@@ -181,3 +183,18 @@ def test_the_objective_of_a_translator_keeps_what_is_not_named(tmp_path: Path) -
 @pytest.mark.parametrize("name", profiles(PROJECT))
 def test_every_profile_reads(name: str) -> None:
     assert all(run.own and run.profile == name for run in read_profile(name, PROJECT).runs.values())
+
+
+def test_kind_31_no_run_calls_bf16_by_the_name_of_16_mixed() -> None:
+    """Its loss scale would be part of the state, and a CPU has no such precision."""
+    settings = {"name": "x", "profile": "mini", "system": "aodnet", "dataset": "haze-dense"}
+    assert DehazingRun(**settings, precision="bf16-mixed").precision == "bf16-mixed"
+    for precision in ("16-mixed", "16", "16-true"):
+        with pytest.raises(ValidationError, match="precision"):
+            DehazingRun(**settings, precision=precision)
+
+
+@pytest.mark.parametrize("option", ["width", "blocks", "channels"])
+def test_sizes_of_a_network_begin_with_1(option: str) -> None:
+    with pytest.raises(UserError, match=rf"{option} is 0, which should be greater than or equal to 1"):
+        checked(models.options_type("cut"), {option: 0}, "here")

@@ -68,18 +68,18 @@ def test_kind_12_the_error_of_a_picture_is_its_own(workers: int) -> None:
         next(batches)
 
 
-def test_a_worker_that_died_is_one_line() -> None:
+def test_kind_43_a_worker_that_died_is_one_line() -> None:
     with pytest.raises(UserError, match="died or is stuck.*--workers 0"):
         list(load(Dying(), range(8), 1))
 
 
-def test_a_worker_that_is_stuck_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_43_a_worker_that_is_stuck_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "SECONDS", 0.5)
     with pytest.raises(UserError, match="died or is stuck.*--shm-size"):
         list(load(Stuck(), range(8), 1))
 
 
-def test_a_worker_needs_no_socket_below_tmpdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_25_a_worker_needs_no_socket_below_tmpdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batch systems set places whose path is longer than a socket's may be."""
     place = tmp_path / ("x" * 126)
     place.mkdir()

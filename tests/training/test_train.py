@@ -169,7 +169,7 @@ def test_other_code_is_never_continued(dataset: Path, tmp_path: Path, stops: Cal
     assert len(list(Places(tiny(), tmp_path).work.glob("state*.pt"))) == 2
 
 
-def test_a_pipelines_run_with_other_settings_keeps_the_old_state(dataset: Path, tmp_path: Path,
+def test_kind_8_a_pipelines_run_with_other_settings_keeps_the_old_state(dataset: Path, tmp_path: Path,
                                                                  stops: Callable[[int], Any],
                                                                  monkeypatch: pytest.MonkeyPatch,
                                                                  capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +195,7 @@ def test_kind_34_the_pipelines_folder_is_for_its_own_pictures(dataset: Path, oth
     assert train(run, data_root=other, accelerator="cpu").folder == Places(run.changed()).checkpoint
 
 
-def test_a_forgotten_resume_loses_nothing(dataset: Path, tmp_path: Path, stops: Callable[[int], Any],
+def test_kind_8_a_forgotten_resume_loses_nothing(dataset: Path, tmp_path: Path, stops: Callable[[int], Any],
                                           capsys: pytest.CaptureFixture[str]) -> None:
     with stops(5):
         go(tiny(), dataset, tmp_path)
@@ -249,7 +249,7 @@ def test_kind_9_what_validation_lacks_is_told_before_the_first_step(dataset: Pat
         go(tiny(), dataset, tmp_path)
 
 
-def test_more_steps_go_on_and_say_so(dataset: Path, tmp_path: Path, stops: Callable[[int], Any],
+def test_kind_8_more_steps_go_on_and_say_so(dataset: Path, tmp_path: Path, stops: Callable[[int], Any],
                                      capsys: pytest.CaptureFixture[str]) -> None:
     """From there with the schedule of the new total; the run is another one, and says what came before."""
     short, longer = tiny(schedule={"kind": "linear", "start": 0.5}), {"steps": 9}
@@ -268,7 +268,7 @@ def test_more_steps_go_on_and_say_so(dataset: Path, tmp_path: Path, stops: Calla
     assert go(short, dataset, tmp_path, resume=True).fresh is False, "the short one is as it was"
 
 
-def test_starting_from_given_weights_is_another_run(dataset: Path, tmp_path: Path) -> None:
+def test_kind_8_starting_from_given_weights_is_another_run(dataset: Path, tmp_path: Path) -> None:
     first = go(tiny(steps=3), dataset, tmp_path)
     weights = first.folder / "last.safetensors"
     second = go(tiny(steps=1, learning_rate=1e-12), dataset, tmp_path, init=weights)
@@ -304,7 +304,7 @@ def test_non_finite_loss_stops_and_names_the_last_good_state(dataset: Path, tmp_
     assert Places(tiny(), tmp_path).state.is_file()
 
 
-def test_nothing_to_train_and_no_steps_are_refused(dataset: Path, tmp_path: Path) -> None:
+def test_kind_27_nothing_to_train_and_no_steps_are_refused(dataset: Path, tmp_path: Path) -> None:
     for run in (tiny(system="dcp"), tiny(steps=0)):
         with pytest.raises(UserError, match="nothing to train"):
             go(run, dataset, tmp_path)
