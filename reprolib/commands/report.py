@@ -39,7 +39,7 @@ def report_notebooks(
 ) -> None:
     """Execute a profile's notebooks, concurrently, into results/PROFILE/notebooks.
 
-    One that needs real pictures which are not on this machine stands as it is.
+    One that needs real pictures which are not on this machine is left as it was.
     """
     from reprolib.report.notebooks import write
     from reprolib.runs.places import make
@@ -79,7 +79,7 @@ def report_bench() -> None:
 def report_protocols(profile: Profile = MINI) -> None:
     """Measure the same pictures under every protocol, for the notebook that shows them.
 
-    A table of real pictures that are not on this machine stands as it is.
+    A table of real pictures that are not on this machine is left as it was.
     """
     from reprolib.data.identity import lacking
     from reprolib.evaluation.protocols import measure_protocols
@@ -91,7 +91,7 @@ def report_protocols(profile: Profile = MINI) -> None:
     forget(shown, profile)
     for name, runs in shown.items():
         if absent := lacking(run.measured_on for run in runs):
-            print(f"{name}: {', '.join(absent)} is not on this machine; its table stands")
+            print(f"{name}: left as it was, with {', '.join(absent)} not on this machine")
         else:
             write(name, measure_protocols(runs), profile)
     print(f"{counted(len(shown), 'table')} of protocols")

@@ -60,7 +60,7 @@ def of_profile(profile: str, root: Path = Path()) -> dict[str, Job]:
 def write(profile: str, names: Iterable[str] | None = None, root: Path = Path(), jobs: int | None = None) -> list[Path]:
     """Execute notebooks of a profile, or all, side by side into results/<profile>/notebooks.
 
-    Where real pictures of the profile are not on this machine, a notebook that fails stands as it was, which is said.
+    Where real pictures of the profile are not on this machine, a notebook that fails is left as it was, which is said.
 
     Raises:
         UserError: no such notebook, a parameter that it does not have, or a cell that fails.
@@ -96,7 +96,7 @@ def _execute(job: Job, profile: str, root: Path, absent: Sequence[str]) -> Path 
     except UserError as error:
         if not absent:
             raise
-        say(f"{job.name}: stands as it was, since {', '.join(absent)} is not on this machine ({error.what})")
+        say(f"{job.name}: left as it was, with {', '.join(absent)} not on this machine ({error.what})")
         return None
     return output
 

@@ -16,10 +16,13 @@ import pytest
 from cells import run_cells
 from invented import invented
 
+from reprolib.commands.report import report_protocols
 from reprolib.errors import UserError
+from reprolib.files import write_text, write_yaml
 from reprolib.papers import papers
 from reprolib.report import notebooks, shown
 from reprolib.report.notebooks import execute, of_kernel, stable
+from reprolib.runs import concurrent
 from reprolib.runs.concurrent import side_by_side
 from reprolib.runs.profile import profiles
 
@@ -91,6 +94,39 @@ def test_without_runs_there_are_no_notebooks_and_an_unknown_one_is_told(tmp_path
     assert "table1" in notebooks.of_profile("tiny", tmp_path)
     with pytest.raises(UserError, match="did you mean 'table1'"):
         notebooks.write("tiny", ["tabel1"], tmp_path)
+
+
+def test_without_the_real_pictures_what_was_drawn_is_left_as_it_was(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPROLIB_DATA", raising=False)
+    monkeypatch.setattr(concurrent, "_shared", lambda: True)  # one after another, here
+    write_yaml(Path("profiles/tiny/params.yaml"), {"systems": {"dcp": {"runs": {"prior": {"dataset": "sots-indoor"}}}}})
+    drawn, protocols = Path("results/tiny/notebooks"), Path("results/tiny/protocols")
+    for folder, name in ((drawn, "table1.ipynb"), (drawn, "former.ipynb"), (drawn.with_name("figures"), "former.jpg"),
+                         (protocols, "protocols.csv"), (protocols, "former.md")):
+        write_text(folder / name, "old")
+
+    def execute(source: Path, output: Path, parameters: dict[str, Any], name: str) -> None:
+        if name == "table1":
+            raise UserError("no pictures")
+        write_text(output, "new")
+
+    monkeypatch.setattr(notebooks, "execute", execute)
+    done = notebooks.write("tiny")
+    assert {path.stem for path in done} == {*notebooks.of_profile("tiny")} - {"table1"}
+    assert {path.stem: path.read_text() for path in drawn.iterdir()} == {path.stem: "new" for path in done} | {
+        "table1": "old"}
+    assert not list(drawn.with_name("figures").iterdir()), "of a notebook that the profile does not have"
+    assert capsys.readouterr().err == "table1: left as it was, with sots-indoor not on this machine (no pictures)\n"
+
+    report_protocols("tiny")
+    assert "protocols: left as it was, with sots-indoor not on this machine" in capsys.readouterr().out
+    assert [(path.name, path.read_text()) for path in protocols.iterdir()] == [("protocols.csv", "old")]
+
+    Path("data/sots-indoor").mkdir(parents=True)
+    with pytest.raises(UserError, match="no pictures"):
+        notebooks.write("tiny")
 
 
 def test_an_invented_paper_has_its_notebooks(tmp_path: Path, invented: Path) -> None:
