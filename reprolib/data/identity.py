@@ -93,12 +93,18 @@ def file_identity(path: Path) -> Identity:
     return identify([(Path(path).name, Path(path))])
 
 
+def why_absent(name: str) -> str:
+    """Why a dataset is not on this machine, in words; empty if it is."""
+    try:
+        locate(name)
+    except UserError as error:
+        return error.what
+    return ""
+
+
 def is_here(name: str) -> bool:
     """Whether a dataset has a folder on this machine; one that is registered and has gone has none."""
-    try:
-        return locate(name).is_dir()
-    except UserError:
-        return False
+    return not why_absent(name)
 
 
 def lacking(names: Iterable[str]) -> list[str]:

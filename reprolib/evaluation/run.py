@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reprolib.data.identity import lacking
+from reprolib.data.identity import lacking, why_absent
 from reprolib.evaluation.dehazing import measure_dehazer
 from reprolib.evaluation.record import Record, read_file
 from reprolib.evaluation.translation import measure_translator
@@ -34,7 +34,7 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
     places = Places(run, root if into is None else into)
     with alone(places.work, run.id):
         if direction == "ab" and lacking([run.measured_on]) and places.records.is_file():
-            say(f"{run.id}: {run.measured_on} is not on this machine; its records stand")
+            say(f"{run.id}: {why_absent(run.measured_on)}; its records stand")
             places.pictures.parent.mkdir(parents=True, exist_ok=True)  # the stage's output, even with nothing in it
             return read_file(places.records)
         for folder in (places.pictures, places.reverse / "pictures"):

@@ -70,7 +70,7 @@ def test_records_of_pictures_that_are_not_here_stand(place: Path, capsys: pytest
     assert inputs._tested([run], {"nh-haze": "seen"}, place) == {"nh-haze": "seen"}, "nothing is to be made"
     shutil.rmtree(Places(run).pictures.parent)
     assert measure_run(run) == records and Places(run).records.read_bytes() == kept
-    assert capsys.readouterr().err == "tiny: nh-haze is not on this machine; its records stand\n"
+    assert capsys.readouterr().err == "tiny: the registered folder of 'nh-haze' has gone; its records stand\n"
     assert not list(Places(run).pictures.parent.iterdir()), "the output of the stage, with no picture in it"
     assert inputs._tested([run], {"nh-haze": "seen"}, place) == {"nh-haze": "seen, not here"}
     # Nothing stands in for records that were never made, nor where the present code is to measure into another place.
