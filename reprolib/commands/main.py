@@ -21,6 +21,7 @@ from reprolib.commands.report import app as report
 from reprolib.commands.results import calibrate, check, claims, ledger
 from reprolib.commands.runs import app as runs
 from reprolib.commands.site import site
+from reprolib.commands.submit import submit
 from reprolib.commands.train import segmenter, train
 from reprolib.commands.weights import app as weights
 from reprolib.errors import UserError
@@ -28,9 +29,8 @@ from reprolib.errors import UserError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Reference reproduction of AECR-Net and CUT: data, training, evaluation, tables, ledger.")
 
-for command in (systems, datasets, metrics, profiles, train, segmenter, measure, verify, evaluate, score, dehaze,
-                translate, ledger, claims, check, calibrate, site, bench,
-                bench_translators):
+for command in (systems, datasets, metrics, profiles, train, segmenter, submit, measure, verify, evaluate, score,
+                dehaze, translate, ledger, claims, check, calibrate, site, bench, bench_translators):
     app.command()(command)
 for name, group in {"data": data, "weights": weights, "runs": runs, "report": report}.items():
     app.add_typer(group, name=name)

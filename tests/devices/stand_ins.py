@@ -45,9 +45,12 @@ class Device:
             loss.backward()  # fake CUDA tensors have none: autograd asks the driver for a stream
 
 
-def kinds() -> dict[str, TaskRun]:
-    """Runs of `paper` and `mini` that have every system, rate and kind of negatives, with mini's reduced networks and
-    crops; and systems that no profile has."""
+def kinds(reduced: bool = True) -> dict[str, TaskRun]:
+    """Runs of `paper` and `mini` that have every system, rate and kind of negatives, and systems that no profile has.
+
+    Args:
+        reduced: with mini's networks; crops and batches are mini's in any case.
+    """
     small = {run.system: run for run in read_profile("mini").runs.values()}
     found: dict[str, TaskRun] = {}
     seen: set[str] = set()
@@ -63,8 +66,8 @@ def kinds() -> dict[str, TaskRun]:
         seen |= traits
         if isinstance(run, TranslationRun) and "patches" in models.objective_defaults(run.system):
             run = run.changed(objective={**run.objective, "patches": 16})
-        found[run.name] = run.changed(network={**run.network, **mini.network}, batch=mini.batch, crop=mini.crop,
-                                      steps=STEPS)
+        network = {**run.network, **(mini.network if reduced else {})}
+        found[run.name] = run.changed(network=network, batch=mini.batch, crop=mini.crop, steps=STEPS)
     for name in set(models.names("dehazing")) - seen:
         if models.get(name).trained:
             found[name] = DehazingRun(name=name, profile="", system=name, dataset="", batch=2, crop=32, steps=STEPS)
