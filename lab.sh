@@ -51,6 +51,9 @@ if [ "$device" = cuda ]; then
     step golden 60 "$python" tests/golden/test_golden.py && cp -f tests/golden/cuda.json "$out" 2> /dev/null
     step bench-aecrnet 120 "$python" -m reprolib bench aecrnet --accelerator cuda --json
     step bench-cut 120 "$python" -m reprolib bench cut --accelerator cuda --json
+    step prepare 180 bash -c 'for name in haze-{homogeneous,dense,nonhomogeneous} photos-{labels2photo,hazy2clear,animals2things}
+        do [ -d data/$name ] || "$0" -m reprolib data prepare $name || exit 1; done
+        [ -f weights/vgg16.safetensors ] || "$0" -m reprolib weights fetch vgg16' "$python"
     if "$python" -m reprolib data verify reside-its-like > /dev/null 2>&1; then # full size, the paper's crop and batch
         step indoor 900 "$python" -m reprolib train aecrnet --profile indoor --batch 16 --crop 240 --resume --workers 8
     else
