@@ -33,7 +33,7 @@ REPLACED = (
     "report.plots.write", "report.readme.write", "report.site.write", "report.summary.write",
     "results.calibration.calibrate", "results.ledger.build", "runs.concurrent.side_by_side", "runs.inputs.write",
     "training.run.train", "training.run.train_system", "training.segmentation.train_segmenters",
-    "evaluation.verify.verify_run",
+    "training.submit.submit", "evaluation.verify.verify_run",
 )
 
 
