@@ -7,6 +7,12 @@ export SLURM_CONF=$folder/slurm.conf
 
 stop() {
     local name pid
+    scancel --full --signal=KILL --user root 2> /dev/null || true
+    scancel --user root 2> /dev/null || true
+    for _ in $(seq 20); do # jobs whose node is gone would stay for ever
+        squeue -h 2> /dev/null | grep -q . || break
+        sleep 0.5
+    done
     for name in slurmd slurmctld munged; do
         pid=$(cat "$folder/$name.pid" 2> /dev/null) && kill "$pid" 2> /dev/null || true
     done
