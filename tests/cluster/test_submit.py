@@ -21,7 +21,7 @@ from reprolib.training.submit import Job, Resources, submit
 submitit = pytest.importorskip("submitit", reason="submitit sends jobs")
 
 PROFILE = """
-defaults: {dehazing: {steps: 200, batch: 2, crop: 16, save_every: 1, validate_every: 200}}
+defaults: {dehazing: {steps: 20, batch: 2, crop: 16, save_every: 1, validate_every: 20}}
 systems:
   aodnet: {runs: {first: {dataset: haze-homogeneous}, second: {dataset: haze-homogeneous, learning_rate: 0.001}}}
   dcp: {runs: {prior: {dataset: haze-homogeneous, steps: 0}}}
@@ -39,6 +39,13 @@ def runs(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, project
     (tmp_path / "data" / "haze-homogeneous").symlink_to(dataset)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(project))
+    return list(read_profile("test").runs.values())
+
+
+def longer(steps: int) -> list[TaskRun]:
+    """The same runs, long enough to be stopped on the way."""
+    path = Path("profiles", "test", "params.yaml")
+    path.write_text(path.read_text().replace("20", str(steps)))
     return list(read_profile("test").runs.values())
 
 
@@ -104,6 +111,7 @@ def test_an_array_of_slurm_jobs_is_requeued_and_bit_identical(
         slurm: None, runs: list[TaskRun], tmp_path_factory: pytest.TempPathFactory,
         monkeypatch: pytest.MonkeyPatch) -> None:
     """Each job gets the signal that Slurm sends before a time limit, as soon as it has saved a state."""
+    runs = longer(200)
     jobs = submit(runs, "slurm", RESOURCES)
     assert len({job.job_id.partition("_")[0] for job in jobs}) == 1  # an array
     stopped: set[str] = set()
