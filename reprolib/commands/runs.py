@@ -34,7 +34,7 @@ def runs(context: typer.Context, profile: Profile = MINI, as_json: Json = False)
 
 @app.command("inputs")
 def runs_inputs(profile: Profile = MINI) -> None:
-    """Write profiles/PROFILE/inputs.yaml: what each stage of the pipeline reads, as digests."""
+    """Write profiles/PROFILE/inputs.json: what each stage of the pipeline reads, as digests."""
     from reprolib.runs.inputs import write
 
     require_own_package()

@@ -1,6 +1,7 @@
-"""profiles/NAME/inputs.yaml: what the stages of a profile read, as digests, for DVC to compare.
+"""profiles/NAME/inputs.json: what the stages of a profile read, as digests, for DVC to compare.
 
-The pipeline's first stage writes it each time, in about a second. A stage depends on its own entry, so that a reworded
+The pipeline's first stage writes it each time, within seconds. It is JSON since DVC reads it again for each stage, and
+its parser for YAML takes a hundred times longer. A stage depends on its own entry, so that a reworded
 message trains nothing, a changed layer trains its system and what reads it, and `git diff` shows which system's code or
 data moved. Data that are not on this machine keep the digest that they were last seen with, so that their stages and
 the records in Git stand. Where the pictures that a run made are not here either, its measuring is told, and runs again
@@ -9,6 +10,7 @@ once the data have come.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 from reprolib import models
 from reprolib.data.identity import dataset_identity, file_identity, identify, is_here, lacking
 from reprolib.data.registry import get_dataset
-from reprolib.files import read_yaml, write_yaml
+from reprolib.files import read_yaml, write_text
 from reprolib.runs.digests import code_digest, measuring_digest, resource_digest, training_digest
 from reprolib.runs.places import Places, profile_folder
 from reprolib.runs.profile import Profile, TaskRun, read_profile
@@ -46,10 +48,9 @@ def write(profile: str, root: Path = Path()) -> Path:
     Raises:
         UserError: no such profile, or a mistake in it.
     """
-    path = profile_folder(profile, root) / "inputs.yaml"
-    before = read_yaml(path) if path.is_file() else {}
-    write_yaml(path, inputs(read_profile(profile, root), before, root),
-               "Written by the stage `inputs`: what the other stages read, as digests.")
+    path = profile_folder(profile, root) / "inputs.json"
+    before = read_yaml(path) if path.is_file() else {}  # JSON is YAML
+    write_text(path, json.dumps(inputs(read_profile(profile, root), before, root), indent=1, sort_keys=True) + "\n")
     return path
 
 

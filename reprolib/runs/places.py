@@ -95,7 +95,7 @@ def records_folder(profile: str, root: Path = Path()) -> Path:
 
 
 def profile_folder(profile: str, root: Path = Path()) -> Path:
-    """What describes a profile: params.yaml, dvc.yaml, dvc.lock, inputs.yaml, expected.json."""
+    """What describes a profile: params.yaml, dvc.yaml, dvc.lock, inputs.json, expected.json."""
     return root / "profiles" / profile
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from dvc.repo import Repo
 from newcomer.conftest import Checkout
 
-from reprolib.files import write_yaml
+from reprolib.files import write_text, write_yaml
 
 PROFILES = ("one", "two")
 LEFT_BY_OTHERS = (".DS_Store", "._log.csv", "Thumbs.db", ".ipynb_checkpoints/log-checkpoint.csv",
@@ -29,7 +30,7 @@ def trained(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> P
     for profile in PROFILES:
         folder = tmp_path / "profiles" / profile
         write_yaml(folder / "params.yaml", {"systems": {"aodnet": {"runs": {"aodnet-nh": {"dataset": "nh-haze"}}}}})
-        write_yaml(folder / "inputs.yaml", {"train": {"aodnet": {"code": profile}}})
+        write_text(folder / "inputs.json", json.dumps({"train": {"aodnet": {"code": profile}}}))
         (folder / "dvc.yaml").write_text(stages.replace("this: paper", f"this: {profile}"))
         weights = tmp_path / "checkpoints" / profile / "aodnet" / "aodnet-nh"
         weights.mkdir(parents=True)
@@ -101,7 +102,7 @@ def test_kind_16_and_kind_18_without_git_or_an_activated_environment_the_readme_
 
     done = dvc(checkout, *inputs)
     assert done.returncode == 0, done.stderr
-    assert (checkout.folder / "profiles/tiny/inputs.yaml").is_file()
+    assert (checkout.folder / "profiles/tiny/inputs.json").is_file()
 
     bare = dvc(checkout, *inputs, path="/usr/bin:/bin")
     assert bare.returncode and re.search("reprolib: (command )?not found", bare.stderr)
