@@ -51,7 +51,11 @@ def load_network(system: System, weights: Path | None, parts: tuple[str, ...] = 
                         "alone", where=weights, fix="train it again, or leave the direction out")
     if not header.system:
         options = {**_sizes(system, wanted, state, importer, options), **options}
-    network = system.build(**options).eval()
+    try:
+        network = system.build(**options).eval()
+    except TypeError as error:  # what a file says of itself is of another version, or nonsense
+        raise UserError(f"{system.name} cannot be built with {options}", where=weights,
+                        fix="load it with the version of reprolib that wrote it") from error
     load_state(system.part(network, *wanted), state, weights, importer)
     return network
 
