@@ -15,7 +15,7 @@ from reprolib import models
 from reprolib.data.registry import datasets, get_dataset, locate
 from reprolib.errors import UserError
 from reprolib.evaluation.networks import device, load_network
-from reprolib.evaluation.trained import trained
+from reprolib.evaluation.trained import described, trained
 from reprolib.metrics.protocols import measure
 from reprolib.models.inference import restore, to_uint8
 from reprolib.report.comparison import Panel, Row
@@ -40,14 +40,18 @@ def write(chosen: Iterable[str], systems: Iterable[str], output: Path, profile: 
             or a cell that fails.
     """
     places, absent = _places([_pair(text) for text in chosen])
-    told = []
+    told, whose = [], []
     for name, weights in map(_pair, systems):
-        if models.get(name).trained and weights is None:
+        label = models.get(name).label
+        if weights is not None:
+            whose.append(f"{label}: {weights.name}")
+        elif models.get(name).trained:
             weights = trained(name, profile, root=root)
+            whose.append(f"{label}: {described(weights)}")
         told.append([name, weights and str(weights.resolve())])
     execute(root / "notebooks" / "real_pictures.ipynb", output, {
-        "datasets": [[name, str(place.resolve())] for name, place in places.items()], "absent": absent,
-        "systems": told, "count": count, "figures": str(output.parent.resolve())})
+        "datasets": [[name, str(place.resolve())] for name, place in places.items()],
+        "notes": [*whose, *absent], "systems": told, "count": count, "figures": str(output.parent.resolve())})
     return output
 
 

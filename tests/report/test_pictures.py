@@ -29,8 +29,8 @@ def test_datasets_at_hand_are_shown_and_the_others_named_in_a_line(told: list[di
     pictures.write([], ["dcp"], Path("out/gallery.ipynb"), "mini")
     (parameters,) = told
     assert {name for name, _ in parameters["datasets"]} == {"nh-haze", "sots-indoor"}
-    assert any(line.startswith("Dense-Haze is not at hand: ") for line in parameters["absent"])
-    assert all("\n" not in line for line in parameters["absent"]) and parameters["systems"] == [["dcp", None]]
+    assert any(line.startswith("Dense-Haze is not at hand: ") for line in parameters["notes"])
+    assert all("\n" not in line for line in parameters["notes"]) and parameters["systems"] == [["dcp", None]]
 
 
 def test_what_was_asked_for_must_be_there(told: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -40,7 +40,15 @@ def test_what_was_asked_for_must_be_there(told: list[dict[str, Any]], tmp_path: 
         pictures.write(["nh-haze"], ["dcp"], Path("gallery.ipynb"), "mini")
     place = layouts.lay_out("nh-haze", tmp_path / "[a] $b", 2)
     pictures.write([f"nh-haze={place}"], ["dcp"], Path("gallery.ipynb"), "mini")
-    assert told[0]["datasets"] == [["nh-haze", str(place.resolve())]] and told[0]["absent"] == []
+    assert told[0]["datasets"] == [["nh-haze", str(place.resolve())]] and told[0]["notes"] == []
+
+
+def test_whose_weights_they_are_is_told(told: list[dict[str, Any]], tmp_path: Path, project: Path) -> None:
+    """Those that were given by their file, the project's own by its profile and length."""
+    place = layouts.lay_out("nh-haze", tmp_path / "pairs", 2)
+    pictures.write([f"nh-haze={place}"], ["aodnet=theirs.pth", "aecrnet"], Path("gallery.ipynb"), root=project)
+    theirs, own = told[0]["notes"]
+    assert theirs == "AOD-Net: theirs.pth" and "aecrnet" in own and "profile" in own and "steps" in own
 
 
 def test_panels_hold_what_was_made_with_its_scores(told: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ MENUS = ("profile", "table", "column", "metric", "status", "evidence")
 
 
 def page(source: Source) -> Page:
-    """One page: a row for each cell and profile."""
+    """One page: a row for each cell and profile, those without a number last."""
     sides = {**source.ledgers, PUBLISHED: source.authors}
-    rows = [_row(profile, e, source) for profile, entries in sides.items() for e in entries]
+    found = sorted(((profile, e) for profile, entries in sides.items() for e in entries),
+                   key=lambda pair: pair[1]["value"] is None)
+    rows = [_row(profile, e, source) for profile, e in found]
     intro = ["# Ledger", "", "Every printed cell and every cell of ours, in every profile. The gap is ours less the "
              "paper's, given only where the two are comparable; a number leads to its record and run.", ""]
     if not rows:
