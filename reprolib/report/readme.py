@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -52,31 +53,30 @@ def write(root: Path = Path()) -> None:
 def on_real_test_sets(root: Path = Path()) -> list[str]:
     """Markdown lines: what was measured on whole real test sets, with the papers' numbers; nothing without records.
 
-    The authors' weights first, since nothing about them is reduced; then what was trained here.
+    The largest test sets first; on each the authors' weights, since nothing about them is reduced, those nearest to the
+    printed numbers before the others; then what was trained here.
     """
     names = [PUBLISHED, *sorted(path.parent.name for path in (root / "results").glob("*/records")
                                 if path.parent.name != PUBLISHED)]
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
+    places: dict[tuple[str, str, str], tuple[int, bool, float]] = {}
     for r in (r for name in names for r in read_records(name, root)):
         if r.metric not in SHOWN or r.value is None or not r.tabled or r.protocol != DEFAULT \
                 or get_dataset(r.dataset).embedded or r.n != size_of_split(r.dataset):
             continue
-        row = rows.setdefault((r.dataset, r.system, _weights(r)), {
-            "": models.get(r.system).label, "weights": _weights(r),
-            "test set": f"{get_dataset(r.dataset).title}, {r.n}"})
+        name = r.dataset, r.system, _weights(r)
+        row = rows.setdefault(name, {"": models.get(r.system).label, "weights": _weights(r),
+                                     "test set": f"{get_dataset(r.dataset).title}, {r.n}"})
         cell = _printed(r)
+        gap = math.inf if cell is None or cell.value is None else abs(r.value - cell.value)
+        places.setdefault(name, (-r.n, r.profile != PUBLISHED, gap))  # by the first metric
         before = "" if r.input_value is None else f"{text(r.metric, r.input_value)} → "
         row[quantity(r.metric).label] = f"{before}{text(r.metric, r.value)}"
         row[f"the paper's {quantity(r.metric).label}"] = cell.printed if cell else ""
     if not rows:
         return []
-    ordered = sorted(rows, key=lambda row: -_whole(row[0]))
     return ["Hazy input → result, on whole real test sets:", "",
-            to_markdown(pd.DataFrame([rows[place] for place in ordered]).fillna(""))]
-
-
-def _whole(dataset: str) -> int:
-    return size_of_split(dataset) or 0
+            to_markdown(pd.DataFrame([rows[name] for name in sorted(rows, key=places.__getitem__)]).fillna(""))]
 
 
 def _weights(record: Record) -> str:

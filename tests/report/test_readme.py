@@ -52,6 +52,22 @@ def test_authors_weights_stand_beside_the_papers_number(root: Path) -> None:
     assert "trained here, 1,234 steps, reduced network" in lines[1] and "18.50" in lines[1]
 
 
+def test_the_authors_weights_nearest_to_the_printed_number_go_first(root: Path) -> None:
+    far = Record(profile=PUBLISHED, experiment="dcp-sots-indoor", system="dcp", rows=(), dataset="sots-indoor",
+                 metric="psnr", unit="dB", value=19.77, protocol="aecr", n=500, seed=0, checkpoint="none")
+    near = replace(far, experiment="griddehazenet-sots-indoor", system="griddehazenet", value=32.16,
+                   checkpoint="published")
+    ours = replace(near, profile="indoor", checkpoint="last", steps=9)
+    small = replace(near, dataset="dense-haze", n=5, value=13.31)
+    for r in (far, near, ours, small):
+        write_records(records_folder(r.profile, root) / r.system / f"{r.experiment}-{r.dataset}.json", [r])
+    write(root)
+    lines = [line for line in (root / "README.md").read_text().splitlines() if ", 500" in line or ", 5 " in line]
+    assert [("32.16" in line, "19.77" in line, "trained here" in line, "Dense-Haze" in line) for line in lines] == [
+        (True, False, False, False), (False, True, False, False), (True, False, True, False),
+        (False, False, False, True)]
+
+
 def test_the_bench_has_a_page_of_its_own(root: Path) -> None:
     (root / FOLDER).mkdir(parents=True)
     (root / FOLDER / "aecrnet.json").write_text(json.dumps([{**ROW, "targets": verdicts(ROW)}]))
