@@ -61,10 +61,11 @@ def answers(rows: Iterable[Comparison]) -> pd.DataFrame:
 
 
 def values(rows: Iterable[Comparison]) -> pd.DataFrame:
-    """A row a protocol, a column a system: PSNR in dB / SSIM."""
+    """A row a protocol, a column a system: PSNR in dB / SSIM; over how many pictures is in the column's name."""
     table: dict[str, dict[str, dict[str, str]]] = {}
     for row in rows:
-        table.setdefault(row.protocol, {}).setdefault(models.get(row.system).label, {})[row.metric] = _number(row)
+        column = f"{models.get(row.system).label} (n = {row.pictures})"
+        table.setdefault(row.protocol, {}).setdefault(column, {})[row.metric] = _number(row)
     return pd.DataFrame([{"protocol": protocol, **{system: " / ".join(cell.values()) for system, cell in cells.items()}}
                          for protocol, cells in table.items()])
 
