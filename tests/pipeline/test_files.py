@@ -41,6 +41,22 @@ def test_what_is_made_for_a_profile_is_what_its_runs_read(profile: str) -> None:
     assert set(yaml.safe_load(stages(profile))["stages"]["inputs"].get("deps", [])) == needed
 
 
+def test_a_plain_repro_runs_every_stage_of_mini() -> None:
+    """DVC goes up from the root's stages: what none of them needs, directly or through others, would never be made."""
+    texts = stages("mini").replace("${this}", "mini"), (PROJECT / "dvc.yaml").read_text()
+    mini, root = ({name: stage.get("do", stage) for name, stage in yaml.safe_load(text)["stages"].items()}
+                  for text in texts)
+    paths = lambda stage, *kinds: {  # noqa: E731
+        next(iter(entry)) if isinstance(entry, dict) else entry for kind in kinds for entry in stage.get(kind, [])}
+    needed, run = set().union(*(paths(stage, "deps", "params") for stage in root.values())), set()
+    while found := {name for name, stage in mini.items() if name not in run and any(
+            made == path or made.startswith(f"{path}/") or path.startswith(f"{made}/")
+            for made in paths(stage, "outs", "metrics", "plots") for path in needed)}:
+        run |= found
+        needed |= set().union(*(paths(mini[name], "deps", "params") for name in found))
+    assert run == set(mini)
+
+
 def test_every_embedded_dataset_has_a_stage() -> None:
     made = yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]["data"]["foreach"]
     assert set(made) == {name for name, dataset in datasets().items() if dataset.embedded}
