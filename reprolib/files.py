@@ -110,7 +110,7 @@ def _yaml(path: Path) -> object:
         raise UserError("no such file", where=path, fix="check the path") from error
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", where=path, fix="check its permissions") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"not YAML: {reason}", where=path, fix="mend the line that it names") from error
     return content

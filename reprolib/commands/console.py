@@ -17,6 +17,9 @@ from reprolib.errors import UserError
 LOST = Path("runs/lost")
 """Results that nobody could read, because stdout was gone when they were there."""
 
+NARROWEST = 20
+"""Columns that a table can be read in."""
+
 Row = Mapping[str, Any]
 
 
@@ -86,7 +89,9 @@ def _print_table(rows: Sequence[Row], columns: tuple[str, ...]) -> None:
     table = Table(*columns)
     for row in rows:
         table.add_row(*(Text(_cell(row.get(c)), overflow="fold") for c in columns))  # '[old]' in a path is no markup
-    Console().print(table)
+    console = Console()
+    # What starts a process without a terminal's size may say 0, and nothing would be printed.
+    (console if console.width >= NARROWEST else Console(width=80)).print(table)
 
 
 def _cell(value: Any) -> str:

@@ -9,7 +9,7 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
-from reprolib.errors import UserError
+from reprolib.errors import UserError, printable
 
 USER, INTERNAL, INTERRUPTED = 2, 1, 130
 """Exit codes."""
@@ -32,7 +32,19 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = error.filename or os.getcwd()
         return f"the disk is full ({place}): free some space and run the same command again", USER
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror} ({printable(os.fsdecode(error.filename))}): check this path", USER
+    if isinstance(error, FileNotFoundError) and not _is_somewhere():
+        return "the current folder is gone: change to one that exists", USER
     return f"internal error, {type(error).__name__}: {one_line(error)[:200]}; {_kept(error)}", INTERNAL
+
+
+def _is_somewhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def one_line(error: BaseException) -> str:

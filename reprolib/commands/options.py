@@ -6,6 +6,7 @@ Names of systems, datasets or runs are looked up by the commands: that needs wha
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -63,6 +64,8 @@ def own_pictures(data: str | None, dataset: str | None, root: Path | None) -> st
     if own is None:
         raise UserError(f"not folders of pictures: '{data}'", where="--data",
                         fix="write hazy=DIR,clear=DIR, or a=DIR,b=DIR")
+    if len({os.path.realpath(folder) for folder in own.own.values()}) == 1:
+        raise UserError("both sides are one folder", where=f"--data {data}", fix="name two")
     return own.name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,6 +31,7 @@ from reprolib.commands.project import require_own_package
 from reprolib.errors import UserError
 
 if TYPE_CHECKING:
+    from reprolib.runs.profile import TaskRun
     from reprolib.training.run import Trained
 
 
@@ -87,6 +89,7 @@ def train(
         raise UserError(f"--from is for one run, and {len(chosen)} are named", fix="name one run")
     if log is not None:
         events.require()
+    refuse_unbuildable(chosen)
     preload(name for r in chosen for name in training_entries(r))
 
     whole = read_profile(profile)
@@ -110,6 +113,21 @@ def train(
     if distributed.rank() == 0:
         for trained in done:
             print(_line(trained))
+
+
+def refuse_unbuildable(runs: Iterable[TaskRun]) -> None:
+    """Stop before anything is read.
+
+    Raises:
+        UserError: a run's options are no network.
+    """
+    from reprolib.evaluation.networks import count
+
+    for run in runs:
+        try:
+            count(run.system, run.network)
+        except ValueError as error:
+            raise UserError(str(error), where=f"run '{run.name}', network", fix="change it") from error
 
 
 def segmenter(

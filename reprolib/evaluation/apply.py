@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,8 +157,9 @@ def _plan(source: Path, output: Path, form: str, subfolders: bool, count: int,
         if note := listing.note():
             outcome.notes.append(note)
         inputs = listing.pictures
-        if subfolders and output.resolve() != source.resolve():  # what an earlier run wrote is no input
-            inputs = [path for path in inputs if not path.resolve().is_relative_to(output.resolve())]
+        place = _real(output)
+        if subfolders and place != _real(source):  # what an earlier run wrote is no input
+            inputs = [path for path in inputs if not _real(path).is_relative_to(place)]
         return list(zip(inputs, _named(inputs, output, form, source if subfolders else None, marks), strict=True))
     if output.is_dir():
         return [(source, _named([source], output, form, None, marks)[0])]
@@ -166,9 +168,14 @@ def _plan(source: Path, output: Path, form: str, subfolders: bool, count: int,
         raise UserError("the output of one picture is a picture", where=output,
                         fix=f"give a name that ends in {', '.join(sorted(WRITTEN))}, or an existing folder")
     outputs = [output.with_stem(output.stem + mark) for mark in marks]
-    if source.resolve() in [path.resolve() for path in outputs]:
+    if _real(source) in map(_real, outputs):
         raise UserError("the output would replace the input", where=source, fix="choose another name")
     return [(source, outputs)]
+
+
+def _real(path: Path) -> Path:
+    """Without links; `Path.resolve` fails at links that lead in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _named(inputs: list[Path], folder: Path, form: str, base: Path | None, marks: list[str]) -> list[list[Path]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reprolib.data.images import list_images, read_rgb
 from reprolib.data.paired import scene
-from reprolib.errors import UserError
+from reprolib.errors import UserError, located
 from reprolib.evaluation.dehazing import mean
 from reprolib.evaluation.result import FolderScores
 from reprolib.metrics import names, of_pictures
@@ -39,8 +39,9 @@ def score(outputs: Path, truth: Path, metrics: Sequence[str] | None = None) -> F
             sizes = " against ".join(f"{p.shape[1]}x{p.shape[0]}" for p in (restored, clear))
             raise UserError(f"a picture and its truth differ in size: {sizes}", where=f"{restored_file}, {clear_file}",
                             fix="cut the border off the larger one; never resize it")
-        for name, values in found.items():
-            values.append(measure(restored, clear, name, chosen))
+        with located(restored_file):
+            for name, values in found.items():
+                values.append(measure(restored, clear, name, chosen))
     return FolderScores(len(pairs), {name: {m: mean([v[m] for v in values]) for m in chosen}
                                      for name, values in found.items()})
 

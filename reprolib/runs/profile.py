@@ -12,6 +12,7 @@ setting away.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -37,6 +38,11 @@ NOT_FOR_ALL = ("dataset", "test_dataset", "rows", "contrast", "objective")
 
 ELSEWHERE = ("weights_of", "test_dataset", "rows", "note")
 """What a run may say that measures another's checkpoint."""
+
+LONGEST = 100
+"""Letters of a run's name; folders add a seed or a fingerprint."""
+
+NAME = re.compile(rf"\w[\w.-]{{0,{LONGEST - 1}}}")
 
 TaskRun = DehazingRun | TranslationRun
 T = TypeVar("T", bound=BaseModel)
@@ -161,6 +167,9 @@ def _content(name: str, root: Path) -> tuple[dict[str, Any], Path]:
     content = read_yaml(where)
     _refuse_unknown(content, PARTS, f"part of {where}:")
     _refuse_unknown(content.get("defaults") or {}, models.TASKS, f"task in {where}, defaults:")
+    for part, settings in {"segmenter": content.get("segmenter"), **(content.get("defaults") or {})}.items():
+        if not isinstance(settings or {}, Mapping):
+            raise UserError("not settings", where=f"{where}, {part}", fix="write `{KEY: VALUE}`")
     for task, settings in (content.get("defaults") or {}).items():
         for key in set(settings or {}) & set(NOT_FOR_ALL):
             raise UserError(f"'{key}' cannot be a default of all systems", where=f"{where}, defaults.{task}",
@@ -169,7 +178,24 @@ def _content(name: str, root: Path) -> tuple[dict[str, Any], Path]:
     if not isinstance(systems, Mapping):
         raise UserError("a profile without systems", where=where, fix="write `systems: {NAME: {runs: {...}}}`")
     _refuse_unknown(systems, models.names(), f"system in {where}:")
+    for system, settings in systems.items():
+        _check_outline(settings or {}, f"{where}, {system}")
     return content, where
+
+
+def _check_outline(settings: object, place: str) -> None:
+    """Of a system's part: mappings where these must be, and runs whose names can be names of folders.
+
+    Raises:
+        UserError: anything else.
+    """
+    runs = settings.get("runs") or {} if isinstance(settings, Mapping) else None
+    if not isinstance(runs, Mapping) or not all(isinstance(run or {}, Mapping) for run in runs.values()):
+        raise UserError("not settings", where=place, fix="write `{runs: {NAME: {dataset: ...}}}`")
+    for name in runs:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise UserError(f"'{name}' cannot be the name of a run, whose folder it names", where=place,
+                            fix=f"take letters, digits, '-', '_' and '.', {LONGEST} at most")
 
 
 def _runs(content: Mapping[str, Any], system: str) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from commands.conftest import Reprolib
 from reprolib.commands.failures import explain
+from reprolib.files import write_yaml
 from reprolib.runs.concurrent import side_by_side
 
 
@@ -70,3 +72,41 @@ def test_the_traceback_of_another_process_is_kept(tmp_path: Path, monkeypatch: p
     (kept,) = (tmp_path / "runs/errors").iterdir()
     assert code == 1 and "ZeroDivisionError" in text and "in stumble" in kept.read_text()
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "told"), [("x" * 300 + ".png", "File name too long"),
+                                            ("/".join(["x" * 200] * 30) + ".png", "File name too long"),
+                                            ("loop.png", "no such picture")])
+def test_a_path_that_cannot_be_is_the_persons_to_mend(reprolib: Reprolib, tiny: Path, name: str, told: str) -> None:
+    (tiny / "loop.png").symlink_to("loop.png")
+    answer = reprolib("dehaze", name, "out.png", "--system", "dcp")
+    assert answer.code == 2 and told in answer.line and not (tiny / "runs/errors").exists()
+
+
+def test_a_current_folder_that_is_gone_is_told(reprolib: Reprolib, tiny: Path) -> None:
+    shutil.rmtree(tiny)
+    answer = reprolib("train", "aodnet-dense")
+    assert answer.code == 2 and "the current folder is gone" in answer.line
+
+
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_terminal_without_a_width_still_shows_a_table(reprolib: Reprolib, monkeypatch: pytest.MonkeyPatch,
+                                                        columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert "aecrnet" in reprolib("systems").out
+
+
+def test_both_sides_of_own_pictures_are_two_folders(reprolib: Reprolib, tiny: Path) -> None:
+    one = tiny / "data/haze-dense/train/hazy"
+    answer = reprolib("train", "aodnet", "--data", f"hazy={one},clear={one.parent}/../train/hazy")
+    assert answer.code == 2 and "both sides are one folder" in answer.line
+
+
+@pytest.mark.parametrize(("system", "network", "told"), [
+    ("kddn", {"blocks": 1}, "at least 3 blocks"), ("ffanet", {"width": 9}, "a multiple of 8")])
+def test_options_that_are_no_network_are_told_before_anything_is_read(
+        reprolib: Reprolib, tiny: Path, system: str, network: dict[str, int], told: str) -> None:
+    write_yaml(tiny / "profiles/mini/params.yaml",
+               {"systems": {system: {"network": network, "runs": {"a": {"dataset": "haze-dense"}}}}})
+    answer = reprolib("train", "a")
+    assert answer.code == 2 and told in answer.line and "run 'a', network" in answer.line

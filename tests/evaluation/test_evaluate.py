@@ -195,3 +195,10 @@ def test_kind_13_evaluate_names_the_picture_that_a_network_cannot_take(place: Pa
         write_png(path, np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(UserError, match=rf"cannot take 16x16 pixels \(.*{pairs.files[1][1].name}\)"):
         evaluate("msbdn", "nh-haze")
+
+
+def test_kind_13_score_names_the_picture_that_is_too_small(tmp_path: Path) -> None:
+    for side in ("ours", "truth"):
+        write_png(tmp_path / side / "1.png", np.zeros((3, 3, 3), np.uint8))
+    with pytest.raises(UserError, match=r"smaller than the 11x11 window of SSIM \(.*ours/1.png\)"):
+        score(tmp_path / "ours", tmp_path / "truth")

@@ -198,3 +198,25 @@ def test_kind_31_no_run_calls_bf16_by_the_name_of_16_mixed() -> None:
 def test_sizes_of_a_network_begin_with_1(option: str) -> None:
     with pytest.raises(UserError, match=rf"{option} is 0, which should be greater than or equal to 1"):
         checked(models.options_type("cut"), {option: 0}, "here")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../x", "a/b", "-a", ".hidden", "x" * 101, "a b", "a\n", 3])
+def test_a_run_is_called_as_a_folder_can_be(tmp_path: Path, name: object) -> None:
+    write_yaml(tmp_path / "profiles/p/params.yaml", {"systems": {"aodnet": {"runs": {name: {"dataset": "nh-haze"}}}}})
+    assert "cannot be the name of a run" in said(tmp_path)
+
+
+@pytest.mark.parametrize("content", [
+    {"systems": {"aodnet": ["a"]}}, {"systems": {"aodnet": {"runs": ["a"]}}},
+    {"systems": {"aodnet": {"runs": {"a": [1]}}}},
+    {"defaults": {"dehazing": [1]}, "systems": {}}, {"segmenter": [1], "systems": {}}])
+def test_a_list_in_place_of_settings_is_told(tmp_path: Path, content: dict[str, Any]) -> None:
+    write_yaml(tmp_path / "profiles/p/params.yaml", content)
+    assert "not settings" in said(tmp_path)
+
+
+def test_yaml_nested_without_end_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "profiles/p/params.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text("systems: " + "[" * 5000)
+    assert "not YAML" in said(tmp_path)
