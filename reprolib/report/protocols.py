@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from reprolib import papers
+from reprolib import models, papers
 from reprolib.errors import UserError
 from reprolib.evaluation.protocols import ProtocolRow
 from reprolib.files import write_text
 from reprolib.papers import Notebook
 from reprolib.report.markdown import to_markdown
 from reprolib.report.shown import find_runs
+from reprolib.results.quantity import quantity
 from reprolib.runs.places import results_folder
 from reprolib.runs.run import DehazingRun
 
@@ -64,6 +65,15 @@ def read(name: str, profile: str, root: Path = Path()) -> pd.DataFrame:
     if not path.is_file():
         raise UserError("the protocols are not measured yet", where=path, fix="run `dvc repro`")
     return pd.read_csv(path)
+
+
+def shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """For a reader: a row a protocol, and metrics over systems by the names that people give them."""
+    drawn = frame.drop(columns=["dataset", "pictures"]).pivot(index="protocol", columns="system")
+    measured, systems = (drawn.columns.get_level_values(level) for level in (0, 1))
+    drawn.columns = pd.MultiIndex.from_arrays(
+        [[quantity(name).label for name in measured], [models.get(name).label for name in systems]])
+    return drawn.reset_index()
 
 
 def _notebooks() -> list[Notebook]:

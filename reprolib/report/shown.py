@@ -210,7 +210,7 @@ def title(name: str, profile: str, table: str, column: str, worst: bool = False,
     figure = re.fullmatch(r"figure(\d+)", name)
     pictures = printed.label + ("" if last.measured_on == printed.datasets[0] else f" (here {last.measured_on})")
     shown = f"where {models.get(last.system).label} does worst" if worst else "through every system"
-    return f"{f'Figure {figure[1]}. ' if figure else ''}{pictures} {shown}"
+    return f"{f'Figure {figure[1]}: ' if figure else ''}{pictures} {shown}"
 
 
 def _images(run: TaskRun, root: Path) -> pd.DataFrame:

@@ -86,7 +86,7 @@ def test_a_grid_of_registered_pictures_with_their_scores(root: Path) -> None:
 
 
 def test_a_figure_of_a_paper_is_titled_by_its_number_and_by_what_it_shows(root: Path) -> None:
-    assert shown.title("figure7", "tiny", "table1", "dense-haze") == "Figure 7. Dense-Haze through every system"
+    assert shown.title("figure7", "tiny", "table1", "dense-haze") == "Figure 7: Dense-Haze through every system"
     assert shown.title("failures", "tiny", "table1", "dense-haze", worst=True) == "Dense-Haze where AOD-Net does worst"
     params = root / "profiles" / "tiny" / "params.yaml"
     params.write_text("systems:\n  dcp: {steps: 0, runs: {prior: {dataset: haze-dense}}}\n")

@@ -94,7 +94,9 @@ def _described(path: Path) -> tuple[str, str]:
             match = TITLE.search(output.get("data", {}).get("text/markdown", ""))
             if match and not standing:
                 title = match[1]
-                output.data["text/markdown"] = TITLE.sub("", output.data["text/markdown"], count=1).lstrip()
+                rest = TITLE.sub("", output.data["text/markdown"], count=1).lstrip()
+                output.data["text/markdown"] = rest
+                cell.outputs = [other for other in cell.outputs if rest or other is not output]
                 break
         else:
             continue
