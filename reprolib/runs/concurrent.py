@@ -12,11 +12,14 @@ copies are made, which is what makes fork safe here.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, cast
@@ -26,6 +29,9 @@ from reprolib.progress import Lines, report_to
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl(2)."""
 
 MOST = 4
 """Processes at once, if nothing else is asked for: each takes about 1 GB."""
@@ -119,12 +125,22 @@ def _receive(receiver: Connection, process: BaseProcess) -> tuple[str, Any]:
                         fix="run fewer at once (--jobs 1); what was saved goes on with --resume") from None
 
 
+def _end_with(parent: int) -> None:
+    """Let the kernel end this process with its parent: whoever starts the work anew must not find it held."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # a system without it: `report` notices later
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def _child(work: Callable[[T], R], item: T, sender: Connection, parent: int) -> None:
     def report(*line: object) -> None:
         if os.getppid() != parent:  # killed: whoever starts the work anew must not find us still writing
             os._exit(1)
         sender.send(("progress", line))
 
+    _end_with(parent)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, and for processes of the work, if they load it later
     if "torch" in sys.modules:
         import torch

@@ -91,7 +91,11 @@ def embedded(dataset: Dataset, folder: Path) -> None:
         for i in range(12 if split == "train" else 3):
             seed = 1000 * place + i + sum(map(ord, dataset.name)) * 10_000
             clear = layouts.landscape(seed, SIZE)
-            if dataset.task == "dehazing":
+            if dataset.kind == "scenes":
+                write_png(folder / split / "clear" / f"{i}.png", clear)
+                depth = np.linspace(255, 40, SIZE[1]).astype(np.uint8)
+                write_png(folder / split / "depth" / f"{i}.png", np.broadcast_to(depth[:, None, None], clear.shape))
+            elif dataset.task == "dehazing":
                 write_png(folder / split / "clear" / f"{i}.png", clear)
                 write_png(folder / split / "hazy" / f"{i}_1.png", layouts.under_haze(clear, 2, 0.9))
             elif dataset.source:
