@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from reprolib.data.registry import get_dataset, locate
 from reprolib.data.scenes import SceneFolder, open_scenes
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError
-from reprolib.files import sha256, write_text
+from reprolib.files import sha256, sweep, write_text
 from reprolib.progress import track
 
 KEPT = Path("runs") / "identity"
@@ -201,6 +202,8 @@ def contents(paths: Iterable[Path]) -> dict[Path, str]:
     Raises:
         UserError: a file that is missing or cannot be read.
     """
+    with suppress(OSError):  # what a killed process was writing; should it be a living one's, that is read again
+        sweep(KEPT)
     kept: dict[Path, dict[str, tuple[Stamp, str]]] = {}
     found: dict[Path, str] = {}
     waiting: dict[Path, Stamp] = {}

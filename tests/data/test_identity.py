@@ -151,6 +151,15 @@ def test_kind_11_damaged_memory_is_made_again(pairs: Path, damage: bytes, monkey
     assert dataset_identity("nh-haze", "test", pairs).digest == first.digest and not read
 
 
+def test_what_a_killed_process_left_is_swept(pairs: Path) -> None:
+    picture = [("one", next(pairs.rglob("*.png")))]
+    before = identify(picture)
+    leftover = KEPT / ".0ef429298f56dcaf.json.hi99vx3g"
+    leftover.parent.mkdir(parents=True, exist_ok=True)
+    leftover.write_text("half")
+    assert identify(picture) == before and not leftover.exists()
+
+
 def test_memory_of_another_folder_is_not_believed(here: Path) -> None:
     old, new = settle(picture(here / "old" / "1.png", 1)), settle(picture(here / "new" / "1.png", 2))
     file_identity(old)
