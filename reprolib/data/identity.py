@@ -129,9 +129,10 @@ def dataset_identity(name: str, split: str | None = None, root: Path | None = No
     opener = open_domains if dataset.task == "translation" else open_split
     if split is not None and dataset.parts:
         locate(name, root)
-        return join({part: dataset_identity(part, split) for part in dataset.parts})
+        return join({**{part: dataset_identity(part, split) for part in dataset.parts}, name: _told(dataset.parts)})
     if split is not None and dataset.kind == "scenes":
-        return scenes_identity(open_scenes(name, split, root))
+        scenes = scenes_identity(open_scenes(name, split, root))
+        return Identity({**scenes.files, **_told(dataset.haze).files}) if dataset.haze else scenes
     if split is not None:
         return pictures_identity(opener(name, split, root, limit))
     found, fault = {}, None
@@ -143,6 +144,11 @@ def dataset_identity(name: str, split: str | None = None, root: Path | None = No
     if not found and fault is not None:
         raise fault
     return join(found)
+
+
+def _told(drawn: Mapping[str, object]) -> Identity:
+    """What a manifest says of how batches are drawn, and no picture does: shares of a mixture, ranges of haze."""
+    return Identity({"manifest": hashlib.sha256(json.dumps(dict(drawn)).encode()).hexdigest()[:DIGITS]})
 
 
 def pictures_identity(pictures: PairedFolder | Domains) -> Identity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from reprolib.data import identity
 from reprolib.data.batches import StepBatches
-from reprolib.data.identity import dataset_identity
+from reprolib.data.identity import dataset_identity, explain
 from reprolib.data.images import write_png
 from reprolib.data.mixture import MixedBatches
 from reprolib.data.notes import note_of, training_note
@@ -94,6 +96,21 @@ def test_a_mixture_is_here_if_all_its_parts_are_and_is_bound_to_all(here: Path) 
     (here / "data" / "nh-haze").rename(here / "gone")
     with pytest.raises(UserError, match="dataset 'nh-haze' is not on this machine"):
         locate(NAME)
+
+
+def test_kind_34_ranges_of_haze_and_shares_of_parts_are_part_of_the_identity(
+        here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {name: dataset_identity(name, "train") for name in (NAME, "street-haze")}
+    street, desk = get_dataset("street-haze"), get_dataset(NAME)
+    changed = {"street-haze": replace(street, haze={**street.haze, "patchy": 0.1}),
+               NAME: replace(desk, parts={**desk.parts, "nh-haze": 0.2})}
+    for name, other in changed.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(identity, "get_dataset", lambda n, it=name, other=other: other if n == it else get_dataset(n))
+            after = {each: dataset_identity(each, "train") for each in before}
+        assert after[NAME].digest != before[NAME].digest, "a mixture is bound to what its parts say, too"
+        assert (after["street-haze"].digest != before["street-haze"].digest) == (name == "street-haze")
+        assert "manifest" in explain(before[NAME], after[NAME])
 
 
 def test_street_photos_with_their_assumed_depth(here: Path) -> None:
