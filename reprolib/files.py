@@ -45,8 +45,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
-        # torch.save covers what the system said with a complaint of its own.
+        # torch.save covers what stopped it with a complaint of its own: a full disk, Ctrl-C, a cluster's signal.
         reason = error if isinstance(error, OSError) else error.__context__
+        if isinstance(reason, KeyboardInterrupt | SystemExit):
+            raise reason from None
         if isinstance(reason, OSError) and reason.errno in WRITE_ADVICE:
             raise UserError("cannot write", where=path, fix=WRITE_ADVICE[reason.errno]) from error
         raise

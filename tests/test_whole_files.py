@@ -56,3 +56,25 @@ def test_a_temporary_file_has_such_a_name(tmp_path: Path) -> None:
     Path(names[0]).touch()
     sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_whoever_is_stopped_while_torch_writes_is_stopped_and_nothing_else(
+        tmp_path: Path, stop: type[BaseException]) -> None:
+    """Slurm's signal ends a job by SystemExit, wherever it is; torch.save would answer with a RuntimeError."""
+    written: list[bytes] = []
+
+    def interrupted(content: bytes) -> int:
+        if written:
+            raise stop
+        written.append(bytes(content))
+        return len(content)
+
+    def save(stream: object) -> None:
+        stream.write = interrupted  # type: ignore[attr-defined]
+        torch.save({"weights": torch.zeros(1000)}, stream)
+
+    write_text(tmp_path / "state.pt", "before")
+    with pytest.raises(stop):
+        write_atomically(tmp_path / "state.pt", save)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
