@@ -25,7 +25,7 @@ SIDE = 128
 SPLITS = ("train", "val", "test")
 
 HAZE = "haze-homogeneous"
-"""Kind of haze; a hazy picture is cut out of the first version of this dataset."""
+"""Kind of haze; a hazy picture has the beta and the A of its first version in this dataset, at the photo's own size."""
 
 PROTOTYPES: tuple[tuple[str, float, float, float, float], ...] = (
     # class, luma, R - B, G - (R + B) / 2, height from 0 (top) to 1 (bottom)

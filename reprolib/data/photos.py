@@ -22,7 +22,7 @@ from reprolib.errors import UserError
 from reprolib.files import read_yaml, sha256
 
 SIZE = (480, 320)
-"""Width and height that photos are reduced to once, antialiased."""
+"""Width and height that photos are reduced to once, antialiased, if nothing smaller is asked for."""
 
 WHOLE = (0.5, 0, 1023.5, 682)
 """The part of a 1024x682 photo that has the proportions of SIZE."""
@@ -92,7 +92,11 @@ def _from_wheel(wheel: Path, folder: str) -> dict[str, bytes]:
         return {p.name: archive.read(p.as_posix()) for p in inside if p.suffix == ".jpg"}
 
 
-def shrink(jpeg: bytes) -> np.ndarray:
-    """One street photo at SIZE, uint8 HW3."""
+def shrink(jpeg: bytes, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """One street photo, uint8 HW3.
+
+    Args:
+        size: width and height, in the proportions of SIZE.
+    """
     with Image.open(io.BytesIO(jpeg)) as image:
-        return np.asarray(image.convert("RGB").resize(SIZE, Image.Resampling.LANCZOS, box=WHOLE))
+        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.LANCZOS, box=WHOLE))

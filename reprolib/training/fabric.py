@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from datetime import timedelta
 
 from lightning_fabric import Fabric
@@ -36,6 +37,8 @@ def open_fabric(run: Run, accelerator: str = "auto") -> Fabric:
         UserError: no such device, or too few; unequal nodes; or a batch that the processes cannot share.
     """
     world, precision = distributed.launched(), run.precision
+    # Lightning's advice wherever Slurm is installed; `reprolib submit` is this project's way to it.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     if world == 1:
         try:
             return _tuned(Fabric(accelerator=accelerator, devices=1, precision=precision))
