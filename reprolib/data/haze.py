@@ -50,10 +50,7 @@ class Veil:
 
     def scattering(self, height: int, width: int) -> float | np.ndarray:
         """beta of the whole picture, or of each of its pixels (HW)."""
-        if not self.patchy:
-            return self.beta
-        field = patches(height, width, np.random.default_rng(self.seed))
-        return self.beta * (1 + self.patchy * (field - 1))
+        return scattering(self.beta, self.patchy, height, width, np.random.default_rng(self.seed))
 
 
 KINDS = {
@@ -99,6 +96,12 @@ def patches(height: int, width: int, random: np.random.Generator) -> np.ndarray:
     return 1 + np.clip(field / (2 * field.std()), -1, 1)
 
 
+def scattering(beta: float, patchy: float, height: int, width: int,
+               random: np.random.Generator) -> float | np.ndarray:
+    """beta of every pixel (HW) where haze is patchy, else of the whole picture."""
+    return beta * (1 + patchy * (patches(height, width, random) - 1)) if patchy else beta
+
+
 def transmission(depth_HW: np.ndarray, beta: float | np.ndarray) -> np.ndarray:
     """t = exp(-beta d)."""
     return np.exp(-beta * depth_HW)
@@ -121,7 +124,7 @@ def synthesise(clear_HW3: np.ndarray, dataset: str, photo: str, variant: int) ->
     depth = depth_of(photo, height, width)
     random = generator(dataset, photo, variant)
     beta, light = float(random.uniform(*kind.beta)), float(random.uniform(*kind.light))
-    local = beta * (1 + kind.patchy * (patches(height, width, random) - 1)) if kind.patchy else beta
+    local = scattering(beta, kind.patchy, height, width, random)
     return scatter(clear_HW3, transmission(depth, local), light), {"beta": round(beta, 6), "light": round(light, 6)}
 
 
