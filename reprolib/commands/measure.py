@@ -50,6 +50,7 @@ def verify(
     target: Annotated[str, typer.Argument(metavar="RUN", help="A run of the profile.")],
     profile: Profile = MINI,
     steps: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="How many; by default 100 or more.")] = None,
+    pictures: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Test pictures; by default all.")] = None,
     accelerator: Accelerator = "auto",
 ) -> None:
     """Train a run's first steps again and measure it; if nothing differs, it counts as made by the present code."""
@@ -59,7 +60,7 @@ def verify(
     from reprolib.runs.profile import find
 
     run = find(profile, target)
-    verified = verify_run(run, steps, accelerator=accelerator)
+    verified = verify_run(run, steps, accelerator=accelerator, pictures=pictures)
     print(verified)
     if not verified.same:
         raise typer.Exit(1)

@@ -47,6 +47,8 @@ class Verified:
     """Digest of the present code."""
     difference: str
     """The first number that differs, in words; empty if none does, and then the checkpoint counts as `now`'s."""
+    pictures: int | None = None
+    """How many test pictures were measured again; None where all were, and the means compared."""
 
     @property
     def same(self) -> bool:
@@ -57,7 +59,8 @@ class Verified:
             return f"{self.run.id}: not the same: {self.difference}"
         counts = "made by the present code already" if self.before == self.now else \
             f"made by code {self.before}, counts as made by {self.now} now"
-        return f"{self.run.id}: the log of {self.steps} steps and the records are the same in every digit; {counts}"
+        measured = "the records" if self.pictures is None else f"the numbers of {self.pictures} test pictures"
+        return f"{self.run.id}: the log of {self.steps} steps and {measured} are the same in every digit; {counts}"
 
 
 def train_again(run: TaskRun, steps: int | None = None, *, root: Path = Path(), data_root: Path | None = None,
@@ -140,6 +143,8 @@ def stamp(verified: Verified, root: Path = Path()) -> None:
     if before == now:
         return
     entry = {"from": before, "to": now, "date": datetime.now(UTC).date().isoformat(), "steps": verified.steps}
+    if verified.pictures is not None:
+        entry["pictures"] = verified.pictures
     for path in (places.checkpoint / "best.safetensors", places.weights):
         header = read_header(path)
         if header.code == before:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from evaluation.conftest import dehazing_run
 
+from reprolib.data.sample import choose_pictures
 from reprolib.evaluation import dehazing
 from reprolib.evaluation.record import read_file
 from reprolib.evaluation.run import measure_run
@@ -48,6 +49,25 @@ def test_another_record_stays_stale_and_nothing_is_written(measured: Places, mon
     found = verify_run(RUN, accelerator="cpu")
     assert not found.same and "psnr (aecr, checkpoint: last) is" in found.difference
     assert (measured.records.read_bytes(), measured.weights.read_bytes()) == kept
+
+
+def test_some_pictures_are_held_against_what_is_recorded_of_each(
+        measured: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {r.metric: r.value for r in read_file(measured.records)}
+    assert verify_run(RUN, accelerator="cpu", pictures=1).same
+    (entry,) = read_header(measured.weights).verified
+    assert (entry["to"], entry["pictures"]) == ("later", 1)
+    records = read_file(measured.records)
+    assert {r.metric: r.value for r in records} == values and {r.training_code for r in records} == {"later"}
+
+    monkeypatch.setattr(training, "training_digest", lambda run: "later still")
+    first = choose_pictures(RUN.measured_on, 1).files[0][0]
+    lines = measured.images.read_text().splitlines()
+    assert any(line.startswith(f"{first},") for line in lines)
+    measured.images.write_text("\n".join(line for line in lines if not line.startswith(f"{first},")))
+    found = verify_run(RUN, accelerator="cpu", pictures=1)
+    assert not found.same and f"psnr of {first} is" in found.difference
+    assert {r.training_code for r in read_file(measured.records)} == {"later"}
 
 
 def test_a_number_that_is_gone_or_new_is_a_difference(measured: Places) -> None:
