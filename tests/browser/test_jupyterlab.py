@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +22,16 @@ TOKEN = "of-this-test"
 
 PATIENCE = 300_000
 """Milliseconds, for a machine that does much else; it takes seconds otherwise."""
+
+KERNEL_KNOWN = """async () => {
+  const context = jupyterapp.shell.currentWidget.context, session = context.sessionContext;
+  await context.ready;
+  await session.ready;
+  await session.session.kernel.info;  // answered by the kernel; what JupyterLab does with it was asked for before
+  await new Promise((done) => setTimeout(done));
+}"""
+
+DIRTY = "jupyterapp.shell.currentWidget.context.model.dirty"
 
 MENUS = """
 import numpy as np
@@ -44,20 +54,19 @@ def lab(tmp_path_factory: pytest.TempPathFactory, project: Path, chromium: Any) 
     (folder / "menus.ipynb").write_text(stable(menus), encoding="utf-8")  # no dialog asks for its kernel
     (folder / "odd [x] ü").mkdir()
     execute(plain, folder / "odd [x] ü" / "executed.ipynb", {})
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     home = tmp_path_factory.mktemp("home")
     environment = {**os.environ, "HOME": str(home), "JUPYTER_CONFIG_DIR": str(home), "JUPYTER_DATA_DIR": str(home),
                    "JUPYTER_RUNTIME_DIR": str(home)}
     with (home / "log").open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
              f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"],
             stdout=log, stderr=log, env=environment, cwd=home)
-    while server.poll() is None and not _listens(port):
+    started = home / f"jpserver-{server.pid}.json"  # written when it listens; it looks for a free port itself
+    while not started.is_file() or not (said := started.read_text()):
+        assert server.poll() is None, (home / "log").read_text()
         time.sleep(0.1)
-    yield f"http://127.0.0.1:{port}/lab/tree/%s?token={TOKEN}&reset", folder
+    yield f"{json.loads(said)['url']}lab/tree/%s?token={TOKEN}&reset", folder
     processes = [*psutil.Process(server.pid).children(recursive=True), server]  # kernels, and the server itself
     for process in processes:
         process.kill()
@@ -65,15 +74,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory, project: Path, chromium: Any) 
 
 
 def _opened(page: Any, address: str) -> None:
-    """Open a notebook, and wait for the status bar's word on its kernel: all else says idle before there is one."""
+    """Open a notebook, and wait until its kernel has said what it is and JupyterLab has taken that in."""
     page.set_default_timeout(PATIENCE)
     page.goto(address)
-    page.wait_for_selector("text=/ipykernel. . Idle/")
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context")
+    page.evaluate(KERNEL_KNOWN)
 
 
 @pytest.mark.parametrize("name", ["source.ipynb", "odd [x] ü/executed.ipynb"])
@@ -82,12 +87,10 @@ def test_opening_a_notebook_changes_nothing(lab: tuple[str, Path], chromium: Any
     before = (folder / name).read_bytes()
     page = chromium.new_page()
     _opened(page, address % quote(name))
-    page.wait_for_timeout(1000)  # what a kernel says of itself arrives after it is idle
     assert page.locator(".jp-NotebookPanel").count() == 1
     assert page.locator(".lm-TabBar-tab.jp-mod-dirty").count() == 0
-    page.click(".jp-Notebook .jp-CodeCell >> nth=0")
-    page.keyboard.press("Control+S")
-    page.wait_for_timeout(500)
+    assert not page.evaluate(DIRTY)
+    page.evaluate("jupyterapp.shell.currentWidget.context.save()")
     assert (folder / name).read_bytes() == before
     page.close()
 
@@ -100,6 +103,7 @@ def test_a_notebook_of_another_kernel_would_count_as_changed(lab: tuple[str, Pat
     nbformat.write(notebook, folder / "other.ipynb")
     page = chromium.new_page()
     _opened(page, address % "other.ipynb")
+    assert page.evaluate(DIRTY)
     page.wait_for_selector(".lm-TabBar-tab.jp-mod-dirty")
     page.close()
 
