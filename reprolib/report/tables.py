@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +22,10 @@ Head = tuple[str, str, str]
 """Column of the paper, metric, and whose number it is."""
 
 PAPER, AUTHORS, HERE = "paper", "authors", "here"
-"""Whose numbers stand in a cell, in this order; the second are of the authors' own weights, measured here."""
+"""Whose numbers there are, in this order; the second are of the authors' own weights, measured here."""
+
+FROM = {PAPER: "paper", AUTHORS: "authors' weights", HERE: "here"}
+"""In words."""
 
 
 def frame(entries: Iterable[Entry], name: str) -> pd.DataFrame:
@@ -72,27 +74,24 @@ def _head(metric: str, found: list[Entry]) -> str:
 
 
 def cells(entries: Iterable[Entry], name: str) -> pd.DataFrame:
-    """A table as the paper has it: one cell a system, column and metric, in lines of whose number it is.
+    """A table as the paper has it, column over metric; a system takes a row for each of those whose numbers there are.
 
-    The same numbers as `frame`, in two levels of heads: column over metric.
+    The same numbers as `frame`, narrow enough for a page. The system stands in the first of its rows.
     """
     drawn = frame(entries, name)
-    heads = list(dict.fromkeys((str(head[0]), str(head[1])) for head in drawn.columns))
-    body = [["\n".join(" ".join(filter(None, (whose, row[group, metric, whose])))
-                       for whose in ("", PAPER, AUTHORS, HERE) if row.get((group, metric, whose)))
-             for group, metric in heads] for row in drawn.to_dict("records")]
-    return pd.DataFrame(body, columns=pd.MultiIndex.from_tuples(heads))
+    first, *heads = dict.fromkeys((str(head[0]), str(head[1])) for head in drawn.columns)
+    body = []
+    for row in drawn.to_dict("records"):
+        lines = {whose: [row.get((*head, whose), "") for head in heads] for whose in FROM}
+        told = [[FROM[whose], *line] for whose, line in lines.items() if any(line)] or [["", *lines[HERE]]]
+        body += [[row[*first, ""] if i == 0 else "", *line] for i, line in enumerate(told)]
+    return pd.DataFrame(body, columns=pd.MultiIndex.from_tuples([first, ("", "from"), *heads]))
 
 
 def html(entries: Iterable[Entry], name: str) -> str:
-    """`cells` for a notebook."""
-    return str(cells(entries, name).map(_in_html).to_html(index=False, escape=False))
-
-
-def _in_html(cell: str) -> str:
-    """Lines break before a spread and before what stands in brackets, and nowhere else."""
-    kept = escape(cell).replace(" ", "&nbsp;").replace("\n", "<br>")
-    return kept.replace("&nbsp;±", " ±").replace("&nbsp;(", " (")
+    """`cells` for a notebook; a spread stays beside its sign."""
+    drawn = cells(entries, name).map(lambda cell: cell.replace("± ", "±\N{NO-BREAK SPACE}"))
+    return str(drawn.to_html(index=False))
 
 
 def our_side(entry: Entry) -> str:
@@ -150,7 +149,7 @@ def _is_of(record: Record, table: str) -> bool:
 
 def page(entries: list[Entry], table: Table, profile: str) -> str:
     """A table as Markdown, which has one row of heads: the second level is the first row."""
-    drawn = cells(entries, table.name).map(lambda cell: cell.replace("\n", "<br>"))
+    drawn = cells(entries, table.name)
     groups, heads = (list(drawn.columns.get_level_values(level)) for level in (0, 1))
     top = [group if i == 0 or group != groups[i - 1] else "" for i, group in enumerate(groups)]
     body = pd.DataFrame([[f"**{head}**" for head in heads], *drawn.values.tolist()])

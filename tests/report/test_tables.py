@@ -57,17 +57,23 @@ def test_heads_name_column_metric_and_whose_number(tmp_path: Path) -> None:
     assert first["", "system", ""] == "input, unprocessed" and first[GROUP, "PSNR [dB]", "here"] == "12.50"
 
 
-def test_a_cell_holds_whose_numbers_under_each_other(tmp_path: Path) -> None:
-    put(tmp_path, BASE)
+def test_whose_numbers_stand_under_each_other(tmp_path: Path) -> None:
+    put(tmp_path, replace(BASE, value=20.0), replace(BASE, metric="ssim", unit="", value=0.9, input_value=None))
+    put(tmp_path, replace(BASE, profile=PUBLISHED, rows=(), dataset="sots-indoor", checkpoint="published", n=500,
+                          value=20.654))
     found = entries(tmp_path)
     drawn = tables.cells(found, "table1")
-    assert drawn.columns.nlevels == 2 and list(drawn.columns)[:3] == [
-        ("", "system"), (GROUP, "PSNR [dB]"), (GROUP, "SSIM")], "as printed: a dataset over PSNR and SSIM"
-    row = drawn[drawn["", "system"] == "AOD-Net"].iloc[0]
-    assert row[GROUP, "PSNR [dB]"] == "paper 19.82\nhere 20.00"
-    assert "paper&nbsp;19.82<br>here&nbsp;20.00" in tables.html(found, "table1")
+    assert drawn.columns.nlevels == 2 and list(drawn.columns)[:4] == [
+        ("", "system"), ("", "from"), (GROUP, "PSNR [dB]"), (GROUP, "SSIM")], "as printed: a dataset over PSNR and SSIM"
+    lines = drawn.values.tolist()
+    place = next(i for i, line in enumerate(lines) if line[0] == "AOD-Net")
+    assert [line[:4] for line in lines[place:place + 3]] == [
+        ["AOD-Net", "paper", "19.82", "0.8178"], ["", "authors' weights", "20.65", ""], ["", "here", "20.00", "0.9000"]]
+    assert all(any(line[2:]) for line in lines), "no row without a number"
+    assert lines[0][:3] == ["input, unprocessed", "here", "12.50"]
     line = next(text for text in tables.page(found, papers.table("table1")[1], "mini").splitlines() if "AOD" in text)
-    assert "paper 19.82<br>here 20.00" in line and "\n" not in line
+    assert [cell.strip() for cell in line.split("|")[1:4]] == ["AOD-Net", "paper", "19.82"]
+    assert "GCANet (extra)" not in tables.html(found, "cut")
 
 
 def test_conditions_name_the_rows_and_metrics_that_they_hold_for(tmp_path: Path) -> None:
