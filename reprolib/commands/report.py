@@ -67,6 +67,15 @@ def report_readme() -> None:
     write()
 
 
+@app.command("teaser")
+def report_teaser() -> None:
+    """Draw the README's first picture, docs/teaser.jpg, with the best trained networks."""
+    from reprolib.report.teaser import write
+
+    for whose in write():
+        print(whose)
+
+
 @app.command("bench")
 def report_bench() -> None:
     """Execute the notebook of kept bench results into results/bench."""
