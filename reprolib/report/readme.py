@@ -29,6 +29,13 @@ BEGIN, END = "<!-- results: written by `reprolib report readme` -->", "<!-- end 
 SHOWN = ("psnr", "ssim")
 """Metrics of the README's table; the others stand in the ledgers."""
 
+FEWEST = 100
+"""Pictures of a test set: means over fewer stand in the ledgers alone."""
+
+IN_A_SENTENCE = {"holds": "{} hold", "does not hold": "{} do not", "within noise": "{} are within noise",
+                 "not tested": "{} were not tested"}
+"""How many claims have a verdict, in words."""
+
 
 def write(root: Path = Path()) -> None:
     """Put the results between the marks in the project's README, and the bench's tables beside its files.
@@ -53,8 +60,8 @@ def write(root: Path = Path()) -> None:
 def on_real_test_sets(root: Path = Path()) -> list[str]:
     """Markdown lines: what was measured on whole real test sets, with the papers' numbers; nothing without records.
 
-    The largest test sets first; on each the authors' weights, since nothing about them is reduced, those nearest to the
-    printed numbers before the others; then what was trained here.
+    Test sets of at least `FEWEST` pictures, the largest first; on each the authors' weights, since nothing about them
+    is reduced, those nearest to the printed numbers before the others; then what was trained here.
     """
     names = [PUBLISHED, *sorted(path.parent.name for path in (root / "results").glob("*/records")
                                 if path.parent.name != PUBLISHED)]
@@ -62,11 +69,11 @@ def on_real_test_sets(root: Path = Path()) -> list[str]:
     places: dict[tuple[str, str, str], tuple[int, bool, float]] = {}
     for r in (r for name in names for r in read_records(name, root)):
         if r.metric not in SHOWN or r.value is None or not r.tabled or r.protocol != DEFAULT \
-                or get_dataset(r.dataset).embedded or r.n != size_of_split(r.dataset):
+                or get_dataset(r.dataset).embedded or r.n != size_of_split(r.dataset) or r.n < FEWEST:
             continue
         name = r.dataset, r.system, _weights(r)
         row = rows.setdefault(name, {"": models.get(r.system).label, "weights": _weights(r),
-                                     "test set": f"{get_dataset(r.dataset).title}, {r.n}"})
+                                     "test set": f"{get_dataset(r.dataset).title}, {r.n} pictures"})
         cell = _printed(r)
         gap = math.inf if cell is None or cell.value is None else abs(r.value - cell.value)
         places.setdefault(name, (-r.n, r.profile != PUBLISHED, gap))  # by the first metric
@@ -75,7 +82,7 @@ def on_real_test_sets(root: Path = Path()) -> list[str]:
         row[f"the paper's {quantity(r.metric).label}"] = cell.printed if cell else ""
     if not rows:
         return []
-    return ["Hazy input → result, on whole real test sets:", "",
+    return ["From the hazy input to the result, on whole real test sets:", "",
             to_markdown(pd.DataFrame([rows[name] for name in sorted(rows, key=places.__getitem__)]).fillna(""))]
 
 
@@ -93,8 +100,9 @@ def verdicts(root: Path = Path()) -> list[str]:
     if not (root / "profiles").is_dir():
         return []
     counts = Counter(row["verdict"] for row in rows_of_claims(None, root))
-    return [f"The papers' claims, by the best evidence at hand (`reprolib claims`): "
-            f"{', '.join(f'{number} {verdict}' for verdict, number in counts.most_common())}.", ""]
+    told = ", ".join(words.format(counts[verdict]) for verdict, words in IN_A_SENTENCE.items() if counts[verdict])
+    return [f"The papers' claims are {counts.total()} comparisons of two printed numbers (`reprolib claims`). By the "
+            f"best evidence at hand, {told}.", ""]
 
 
 def profiles(root: Path = Path()) -> list[str]:
@@ -106,7 +114,7 @@ def profiles(root: Path = Path()) -> list[str]:
         place = results_folder(name).as_posix()
         pages = {"Results": "README.md", "ledger": "ledger.md", "notebooks": "notebooks"}
         links = [f"[{page}]({place}/{file})" for page, file in pages.items() if (path.parent / file).exists()]
-        lines.append(f"* Profile `{name}`: {ledger.statuses(entries)}. {', '.join(links)}")
+        lines.append(f"* Printed cells beside profile `{name}`: {ledger.statuses(entries)}. {', '.join(links)}")
     return lines
 
 
