@@ -16,7 +16,7 @@ from pathlib import Path
 
 from reprolib.files import write_text
 from reprolib.report import ledger
-from reprolib.results.ledger import Entry, strongest
+from reprolib.results.ledger import Entry, own
 from reprolib.runs.places import Places, make, records_folder, results_folder
 from reprolib.runs.profile import read_profile
 
@@ -33,7 +33,7 @@ def write(profile: str, root: Path = Path()) -> None:
     Raises:
         UserError: there is no ledger yet.
     """
-    measured = [e for e in strongest(ledger.read(profile, root)) if _is_recorded(e, profile)]
+    measured = [e for e in own(ledger.read(profile, root)) if _is_recorded(e, profile)]
     for name in ("metrics", "plots"):
         shutil.rmtree(results_folder(profile, root) / name, ignore_errors=True)
     make(profile, "metrics", "plots", root=root)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reprolib.report import ledger, plots
+from reprolib.results.ledger import PUBLISHED
 from reprolib.runs.places import Places
 from reprolib.runs.profile import read_profile
 
@@ -19,11 +20,12 @@ from reprolib.runs.profile import read_profile
 def entry(**changed: Any) -> dict[str, Any]:
     return {"table": "table1", "row": "table1/aodnet", "label": "AOD-Net", "dataset": "sots", "metric": "psnr",
             "value": 18.123456, "paper_value": 19.82, "gap": None, "record": "results/mini/records/aodnet/a.json#psnr",
-            **changed}
+            "evidence": "trained here", **changed}
 
 
 ENTRIES = [
-    entry(), entry(metric="ssim", value=0.8, paper_value=0.85), entry(row="table1/dcp", label="DCP", paper_value=None),
+    entry(), entry(value=19.07, gap=-0.75, evidence=PUBLISHED, record="results/published/records/aodnet/a.json#psnr"),
+    entry(metric="ssim", value=0.8, paper_value=0.85), entry(row="table1/dcp", label="DCP", paper_value=None),
     entry(dataset="", metric="params", value=1761, record="counted"),
     entry(metric="sec_per_iter", value=0.3, record="results/bench/translators_mini.json"),
     entry(dataset="nh-haze", value=None, record=None)]
@@ -51,7 +53,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def test_numbers_stand_by_table_row_set_and_metric(shown: Path) -> None:
-    """Costs, counts and cells that nothing was measured for are left out."""
+    """Costs, counts and cells that nothing was measured for are left out; the authors' weights displace no number."""
     assert {p.relative_to(shown).as_posix(): json.loads(p.read_text()) for p in shown.glob("metrics/*/*")} == {
         "metrics/table1/aodnet.json": {"sots": {"psnr": 18.1235, "ssim": 0.8}},
         "metrics/table1/dcp.json": {"sots": {"psnr": 18.1235}}}
