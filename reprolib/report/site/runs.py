@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import cycler, rcParams
 from matplotlib.figure import Figure
 
 from reprolib.evaluation.record import Record
@@ -84,13 +86,14 @@ def _draw(logs: Mapping[str, pd.DataFrame]) -> bytes:
     """Loss and validation by step, as an SVG whose bytes depend on the logs alone."""
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     loss, score = figure.subplots(1, 2)
-    for name, log in logs.items():
+    looks = cycle(cycler(linestyle=["-", "--", ":"]) * rcParams["axes.prop_cycle"])  # all colours, then dashed
+    for look, (name, log) in zip(looks, logs.items(), strict=False):
         if "loss" in log:
             smooth = log["loss"].rolling(SMOOTHED, min_periods=1).mean()
-            loss.plot(log["step"], smooth, linewidth=1, label=name)
+            loss.plot(log["step"], smooth, linewidth=1, label=name, **look)
         if "validation" in log:
             seen = log.dropna(subset=["validation"])
-            score.plot(seen["step"], seen["validation"], marker="o", markersize=3, linewidth=1, label=name)
+            score.plot(seen["step"], seen["validation"], marker="o", markersize=3, linewidth=1, label=name, **look)
     loss.set(xlabel="step", ylabel=f"loss, mean over {SMOOTHED} steps")
     score.set(xlabel="step", ylabel="score on the validation split")
     for axes in (loss, score):
