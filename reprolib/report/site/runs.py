@@ -8,8 +8,9 @@ from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
-from matplotlib import cycler, rcParams
+from matplotlib import rcParams
 from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
 
 from reprolib.evaluation.record import Record
 from reprolib.report.site.page import Page, anchor, escape, href, link, plain, raw, table, toctree
