@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny_results
 
-from reprolib.report import site
+from reprolib.report import ledger, site, tables
 from reprolib.report.shown import TestPicture
 from reprolib.report.site import gallery, words
 from reprolib.report.site.page import Page
@@ -140,6 +140,22 @@ def test_the_ledger_is_searched_and_a_number_leads_to_its_record(visit: Any) -> 
     assert page.locator("td:has(span:target)").inner_text() == "PSNR"
     page.click("a:text-is('dcp-first.json')")
     assert '"value": 18.851819' in page.content()
+
+
+def test_the_search_works_from_disk(visit: Any) -> None:
+    page = visit("search?q=formula")
+    page.wait_for_selector("#search-results li a >> text=A formula")
+    page.wait_for_selector("#search-results >> text=Search finished")
+
+
+def test_the_widest_table_fits_a_notebook_on_a_screen_of_1400_pixels(chromium: Any, project: Path) -> None:
+    """Beside JupyterLab's list of files there are about 1,000 pixels for it."""
+    page = chromium.new_page(viewport={"width": 1000, "height": 900})
+    page.set_content("<style>body { margin: 0 } table { font: 12px sans-serif; border-collapse: collapse }"
+                     "td, th { padding: 4px 6px }</style>" + tables.html(ledger.read("mini", project), "table1"))
+    assert page.locator("th >> text=# Param").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1000
+    page.close()
 
 
 def test_formulas_are_drawn_by_the_browser(visit: Any) -> None:

@@ -38,6 +38,7 @@ SETTINGS: dict[str, Any] = {
     "html_js_files": ["site.js"],
     "html_math_renderer": "mathml",
     "html_copy_source": False,
+    "html_show_search_summary": False,  # it would fetch each page found, which a browser refuses on pages from disk
     "html_show_sourcelink": False,
     "html_show_copyright": False,
     "html_show_sphinx": False,
