@@ -15,7 +15,7 @@ from reprolib.errors import UserError
 from reprolib.evaluation.record import PUBLISHED, Record, read_records
 from reprolib.files import write_text
 from reprolib.metrics.protocols import DEFAULT
-from reprolib.papers import Cell
+from reprolib.papers import Cell, Row, Table
 from reprolib.report import ledger
 from reprolib.report.bench import table, targets
 from reprolib.report.claims import rows_of_claims
@@ -71,8 +71,8 @@ def on_real_test_sets(root: Path = Path()) -> list[str]:
         if r.metric not in SHOWN or r.value is None or not r.tabled or r.protocol != DEFAULT \
                 or get_dataset(r.dataset).embedded or r.n != size_of_split(r.dataset) or r.n < FEWEST:
             continue
-        name = r.dataset, r.system, _weights(r)
-        row = rows.setdefault(name, {"": models.get(r.system).label, "weights": _weights(r),
+        name = r.dataset, _label(r), _weights(r)
+        row = rows.setdefault(name, {"": _label(r), "weights": _weights(r),
                                      "test set": f"{get_dataset(r.dataset).title}, {r.n} pictures"})
         cell = _printed(r)
         gap = math.inf if cell is None or cell.value is None else abs(r.value - cell.value)
@@ -118,12 +118,24 @@ def profiles(root: Path = Path()) -> list[str]:
     return lines
 
 
+def _printed_row(record: Record) -> tuple[Table, Row] | None:
+    """What a record stands for in print: the first of its run's rows, else its system's in a table of all systems."""
+    rows = [(found, row) for _, found in papers.tables() for row in found.rows.values()]
+    own = [(found, row) for found, row in rows if row.id in record.rows]
+    return next(iter(own or [(found, row) for found, row in rows
+                             if found.task and row.system == record.system]), None)
+
+
+def _label(record: Record) -> str:
+    """The system's label, with that of the row where this is a variant of the system."""
+    label, printed = models.get(record.system).label, _printed_row(record)
+    variant = printed is not None and not printed[0].task
+    return f"{label.removesuffix(' (Ours)')}, {printed[1].label}" if printed and variant else label
+
+
 def _printed(record: Record) -> Cell | None:
-    """The cell that a paper prints for a system on a dataset, in its table of all systems."""
-    for paper, found in papers.tables():
-        columns = {column for name, column in papers.columns_of(record.dataset) if name == paper.name}
-        for cell in paper.cells:
-            if cell.table == found.name and found.task and cell.metric == record.metric and cell.column in columns \
-                    and found.rows[cell.row].system == record.system and cell.value is not None:
-                return cell
-    return None
+    """The cell that a paper prints for it."""
+    printed, columns = _printed_row(record), papers.columns_of(record.dataset)
+    return next((cell for paper, _ in papers.tables() for cell in paper.cells
+                 if printed and cell.row == printed[1].id and cell.metric == record.metric
+                 and (paper.name, cell.column) in columns and cell.value is not None), None)

@@ -68,6 +68,19 @@ def test_the_authors_weights_nearest_to_the_printed_number_go_first(root: Path) 
         (True, False, False), (False, True, False), (True, False, True)], "a mean over five pictures says little"
 
 
+def test_a_variant_stands_beside_the_number_of_its_own_row(root: Path) -> None:
+    variant = Record(profile="desk", experiment="net", system="aecrnet", rows=("table2/base+dfe+mixup",), seed=0,
+                     dataset="sots-indoor", metric="psnr", unit="dB", value=18.9, protocol="aecr", n=500, steps=9,
+                     checkpoint="last")
+    whole = replace(variant, profile="indoor", rows=("table1/aecrnet",), value=19.39)
+    for r in (variant, whole):
+        write_records(records_folder(r.profile, root) / r.system / "net.json", [r])
+    write(root)
+    lines = [line for line in (root / "README.md").read_text().splitlines() if "AECR-Net" in line]
+    assert [("AECR-Net, base+DFE+mixup" in line, "36.20" in line, "37.17" in line) for line in lines] == [
+        (True, True, False), (False, False, True)]
+
+
 def test_every_verdict_has_its_words() -> None:
     assert set(IN_A_SENTENCE) == {HOLDS, FALLS, NOISE, UNTESTED}
 
