@@ -49,8 +49,8 @@ for check in equality memory bf16 resume; do
 done
 if [ "$device" = cuda ]; then
     step golden 60 "$python" tests/golden/test_golden.py && cp -f tests/golden/cuda.json "$out" 2> /dev/null
-    step bench-aecrnet 120 "$python" -m reprolib bench aecrnet --accelerator cuda --json
-    step bench-cut 120 "$python" -m reprolib bench cut --accelerator cuda --json
+    step bench-aecrnet 120 "$python" -m reprolib bench aecrnet --accelerator cuda --against bf16 --json
+    step bench-cut 120 "$python" -m reprolib bench cut --accelerator cuda --against bf16 --json
     step prepare 180 bash -c 'for name in haze-{homogeneous,dense,nonhomogeneous} photos-{labels2photo,hazy2clear,animals2things}
         do [ -d data/$name ] || "$0" -m reprolib data prepare $name || exit 1; done
         [ -f weights/vgg16.safetensors ] || "$0" -m reprolib weights fetch vgg16' "$python"

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from reprolib import models
-from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_restore
+from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_restore, without_autocast
 from reprolib.contrast.features import load_features
 from reprolib.contrast.samples import Rate
 from reprolib.errors import UserError, unknown
@@ -24,7 +25,16 @@ from reprolib.runs.run import DehazingRun, TranslationRun
 TASKS = ("train", "evaluate")
 PICTURE = (460, 620)
 """Height and width of a test picture of SOTS."""
-MODES = ("ours", "reference")
+MODES = {
+    "ours": "the training code",
+    "direct": "the training code with direct sums where Winograd's filtering would be taken",
+    "plain": "PyTorch's own pieces in the published arrangement (reprolib.bench.reference)",
+    "untuned": "plain, with malloc as Python starts it",
+    "compiled": "plain, its networks through torch.compile",
+    "bf16": "plain, in bfloat16 by autocast",
+}
+"""Ways to do what a case asks for. All but 'untuned' run with malloc's settings of `reprolib.runtime`."""
+PLAIN = ("plain", "untuned", "compiled", "bf16")
 BETA = 0.1
 """Weight of CR (AECR-Net)."""
 
@@ -58,8 +68,8 @@ class Case:
 
 
 SIZES = {("dehazing", "cpu"): (8, 64), ("dehazing", "cuda"): (16, 240),
-         ("translation", "cpu"): (1, 128), ("translation", "cuda"): (1, 256)}
-"""Batch and crop by default; on a GPU those of the papers."""
+         ("translation", "cpu"): (1, 256), ("translation", "cuda"): (1, 256)}
+"""Batch and crop by default: those of the papers, but for dehazers on a CPU."""
 
 
 def cases(system: str, task: str = "train", precisions: Sequence[str] | None = None, batch: int | None = None,
@@ -81,16 +91,30 @@ def cases(system: str, task: str = "train", precisions: Sequence[str] | None = N
     return [Case(system, task, precision, batch, crop, network, rate, accelerator) for precision in precisions]
 
 
+Step = Callable[[], "Tensor | np.ndarray"]
+"""Takes a step and gives the loss, or the picture."""
+
+
 @dataclass(frozen=True)
 class Way:
     """One way to do what a case asks for."""
 
-    run: Callable[[], object]
+    run: Step
     device: torch.device
     network: nn.Module
     """What the way trains or applies."""
     layout: str
     """Of the network's weights in memory: 'channels_last' or 'contiguous'."""
+
+
+def missing(case: Case, mode: str, device: torch.device) -> str:
+    """Why a way is not taken here, in words; empty if it is."""
+    if mode == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "the processor does not compute in bfloat16"
+    if mode == "direct" and (case.task == "evaluate" or models.get(case.system).task == "translation"
+                             or case.precision != "32-true" or device.type != "cpu"):
+        return "nothing is filtered"
+    return ""
 
 
 def open_way(case: Case, mode: str) -> Way:
@@ -105,51 +129,67 @@ def open_way(case: Case, mode: str) -> Way:
     system = models.get(case.system)
     if not system.trained:
         raise UserError(f"'{case.system}' has no network to time", fix="name a system that is trained")
-    if mode == "reference" and case.task == "train" and system.task == "translation" and \
+    if mode in PLAIN and case.task == "train" and system.task == "translation" and \
             not isinstance(system.objective, CUTObjective):
         raise UserError(f"no plain step of '{case.system}' is written down", fix="name a dehazer, cut or fastcut")
     torch.manual_seed(0)
-    # The plain way is float32 whatever the case asks for.
-    precision: Any = case.precision if mode == "ours" else "32-true"
+    # The plain ways have their own type whatever the case asks for.
+    precision: Any = "32-true" if mode in PLAIN else case.precision
     fabric = Fabric(accelerator=case.accelerator, devices=1, precision=precision)
-    run, network = (_evaluation if case.task == "evaluate" else _training)(case, mode, fabric)
+    if mode in PLAIN:
+        run, network = _plain(case, mode, fabric.device)
+    else:
+        run, network = (_evaluation if case.task == "evaluate" else _training)(case, mode, fabric)
     return Way(run, fabric.device, network, _layout(network))
 
 
-def _training(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], object], nn.Module]:
-    system, run = models.get(case.system), case.run
-    generator = torch.Generator().manual_seed(0)
-    batch = random_batch(case, fabric.device)
-    if mode == "ours":
-        task = open_task(run, fabric)
-        return (lambda: task.step(fabric, batch, 0, generator)), task.network
-    network = plain_network(case).to(fabric.device)
-    if system.task == "dehazing":
+def _training(case: Case, mode: str, fabric: Fabric) -> tuple[Step, nn.Module]:
+    generator, batch = torch.Generator().manual_seed(0), random_batch(case, fabric.device)
+    run = case.run
+    task = open_task(run, fabric)
+    if mode == "direct":
         assert isinstance(run, DehazingRun) and run.contrast is not None
         features = load_features(run.contrast.features, winograd=False).to(fabric.device)
-        dehazing = PlainDehazing(network, features, Rate.parse(case.rate), BETA)
-        return (lambda: dehazing.step(*batch, generator)), network
-    objective = system.objective
-    assert isinstance(objective, CUTObjective) and isinstance(network, CUT)
-    translation = PlainTranslation(network, lambda_x=objective.lambda_x, lambda_y=objective.lambda_y,
-                                   flip=objective.flip)
-    return (lambda: translation.step(*batch, generator)), network
+        task.contrast.features = features.to(memory_format=task.memory_format)
+    return (lambda: task.step(fabric, batch, 0, generator)["loss"]), task.network
 
 
-def _evaluation(case: Case, mode: str, fabric: Fabric) -> tuple[Callable[[], object], nn.Module]:
-    system = models.get(case.system)
-    picture = torch.randint(256, (*PICTURE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)).numpy()
-    if mode == "reference":
-        network, low = plain_network(case).to(fabric.device), -1.0 if system.task == "translation" else 0.0
-        return (lambda: plain_restore(network, picture, system.multiple, low)), network
+def _evaluation(case: Case, mode: str, fabric: Fabric) -> tuple[Step, nn.Module]:
+    system, picture = models.get(case.system), random_picture()
     network = system.build(**case.network).to(fabric.device)
     apply = translate if system.task == "translation" else restore
 
-    def run() -> object:
+    def run() -> np.ndarray:
         with fabric.autocast():
             return apply(network, picture, system.multiple)
 
     return run, network
+
+
+def _plain(case: Case, mode: str, device: torch.device) -> tuple[Step, nn.Module]:
+    system, run = models.get(case.system), case.run
+    network, half = plain_network(case).to(device), mode == "bf16"
+    if half:
+        without_autocast(network)
+    if case.task == "evaluate":
+        picture, low = random_picture(), -1.0 if system.task == "translation" else 0.0
+        if mode == "compiled":
+            network.compile()
+        return (lambda: plain_restore(network, picture, system.multiple, low, half)), network
+    generator, batch = torch.Generator().manual_seed(0), random_batch(case, device)
+    step: PlainDehazing | PlainTranslation
+    if isinstance(run, DehazingRun):
+        assert run.contrast is not None
+        features = load_features(run.contrast.features, winograd=False).to(device)
+        step = PlainDehazing(network, features, Rate.parse(case.rate), BETA, half=half)
+    else:
+        objective = system.objective
+        assert isinstance(objective, CUTObjective) and isinstance(network, CUT)
+        step = PlainTranslation(network, lambda_x=objective.lambda_x, lambda_y=objective.lambda_y,
+                                flip=objective.flip, half=half)
+    if mode == "compiled":
+        step.compile()
+    return (lambda: step.step(*batch, generator)), network
 
 
 def open_task(run: DehazingRun | TranslationRun, fabric: Fabric) -> Any:
@@ -168,6 +208,11 @@ def plain_network(case: Case) -> nn.Module:
     """A system's network in the contiguous layout, with torchvision's deformable convolution where it has any."""
     operator = {"operator": "torchvision"} if case.system == "aecrnet" else {}
     return models.get(case.system).build(**case.network, **operator)
+
+
+def random_picture() -> np.ndarray:
+    """uint8 RGB, HW3."""
+    return np.random.default_rng(0).integers(256, size=(*PICTURE, 3), dtype=np.uint8)
 
 
 def random_batch(case: Case, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:

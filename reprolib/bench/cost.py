@@ -67,7 +67,7 @@ def step_cost(step: Callable[[], object], device: torch.device | str, warmup: in
     """
     assert warmup >= 0 and repeats >= 1, (warmup, repeats)
     device = torch.device(device)
-    memory = _Memory(device)
+    memory = Memory(device)
     for _ in range(warmup):
         step()
     times = Spread.of([timed(step, device) for _ in range(repeats)])
@@ -90,17 +90,23 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-class _Memory:
-    """Peak memory since it was made."""
+class Memory:
+    """What memory grows by from when this is made, and to which peak."""
 
     def __init__(self, device: torch.device):
         self.device = device
+        self.restart()
+        self.before = 0 if device.type == "cuda" else peak_resident()
+        """Bytes that the process holds already; on a GPU everything counts as growth."""
+
+    def restart(self) -> None:
+        """Forget the peak so far."""
         gc.collect()
-        if device.type == "cuda":
+        if self.device.type == "cuda":
             self.kind = "tensors on the device, all of them"
-            torch.cuda.synchronize(device)
+            torch.cuda.synchronize(self.device)
             torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(device)
+            torch.cuda.reset_peak_memory_stats(self.device)
             return
         _return_free_memory()
         try:
@@ -108,7 +114,6 @@ class _Memory:
             self.kind = "growth of the process's resident memory"
         except OSError:
             self.kind = "growth of the process's highest resident memory so far, a lower bound"
-        self.before = peak_resident()
 
     def peak(self) -> tuple[int, int | None]:
         """Bytes of `kind`, and bytes that the driver has given away on the device (None on a CPU)."""

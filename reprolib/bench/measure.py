@@ -1,52 +1,137 @@
-"""Time and memory of several ways to do one thing, taken so that they can be compared."""
+"""Time and memory of several ways to do one thing, taken so that they can be compared.
+
+Each way lives in a process of its own, and they take steps in turns while the others wait: so a machine's drift meets
+all alike, and none finds memory, settings or compiled code that another has left.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import Any, TypeVar
 
 import torch
 
-from reprolib.bench.case import Case, open_way
-from reprolib.bench.cost import Spread, step_cost, timed
+from reprolib.bench.case import Case, Way, missing, open_way
+from reprolib.bench.cost import Memory, Spread, timed
+from reprolib.runtime import keep_freed_memory, tune_gpu
 
+T = TypeVar("T")
 WARMUP = 3
 """Steps before the clock runs: they fill caches, choose algorithms and build optimiser states."""
 
 
-def interleaved(ways: Mapping[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, list[float]]:
-    """Seconds of each way, one turn of all of them after another, so that a machine's drift meets all alike.
+@dataclass(frozen=True)
+class Opened:
+    """What a way says of itself when it is ready."""
+
+    absent: str
+    """Why it cannot be taken here, in words; empty if it can."""
+    layout: str = ""
+    first_seconds: float = 0.0
+    """Of the first step, which compiles what is compiled."""
+    value: float = 0.0
+    """Loss of the first step, or mean of the first picture: the same by all ways."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Memory of a step once everything is warm, in bytes."""
+
+    whole: int
+    """The process's, libraries and weights included; on a GPU that of all tensors."""
+    growth: int
+    """Since the networks were there, before the first step."""
+    kind: str
+
+
+class Process:
+    """A way of taking a step, in a process of its own; a context, which ends it."""
+
+    def __init__(self, case: Case, mode: str):
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        try:
+            self.opened: Opened = self._pool.submit(_open, case, mode, torch.get_num_threads()).result()
+        except BaseException:
+            self.close()
+            raise
+
+    def step(self) -> float:
+        """Seconds of a step."""
+        return self._pool.submit(_step).result()
+
+    def peak(self) -> Peak:
+        """Of two more steps."""
+        return self._pool.submit(_peak).result()
+
+    def ask(self, function: Callable[[Case, Way], T]) -> T:
+        """What a function of a module says of the way, where it is."""
+        return self._pool.submit(_ask, function).result()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+_here: dict[str, Any] = {}
+"""In the process of a way: its case, itself and its memory."""
+
+
+def _open(case: Case, mode: str, threads: int) -> Opened:
+    if mode != "untuned":
+        keep_freed_memory()
+        if torch.cuda.is_available():
+            tune_gpu()
+    torch.set_num_threads(threads)
+    way = open_way(case, mode)
+    if absent := missing(case, mode, way.device):
+        return Opened(absent)
+    memory, results = Memory(way.device), []
+    try:
+        first_seconds = timed(lambda: results.append(way.run()), way.device)
+    except Exception as error:
+        if mode != "compiled":
+            raise
+        # What compiles needs a compiler, headers and more; what it says without them is of any kind.
+        return Opened(f"torch.compile: {next(iter(str(error).splitlines()), type(error).__name__)}")
+    for _ in range(WARMUP - 1):
+        way.run()
+    _here.update(case=case, way=way, memory=memory)
+    (result,) = results
+    return Opened("", way.layout, first_seconds, float(result.mean()))
+
+
+def _step() -> float:
+    return timed(_here["way"].run, _here["way"].device)
+
+
+def _peak() -> Peak:
+    memory: Memory = _here["memory"]
+    memory.restart()
+    for _ in range(2):
+        _here["way"].run()
+    growth, _ = memory.peak()
+    return Peak(memory.before + growth, growth, memory.kind.replace("growth of ", "peak of "))
+
+
+def _ask(function: Callable[[Case, Way], T]) -> T:
+    return function(_here["case"], _here["way"])
+
+
+def interleaved(ways: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """Seconds that each way says it took, one turn of all of them after another.
 
     Every other turn goes backwards: none always follows the same one.
     """
     assert repeats >= 1, repeats
-    for run in ways.values():
-        for _ in range(WARMUP):
-            run()
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(repeats):
         for name in sorted(ways, reverse=bool(turn % 2)):
-            seconds[name].append(timed(ways[name], device))
+            seconds[name].append(ways[name]())
     return seconds
 
 
 def ratios(above: list[float], below: list[float]) -> Spread:
     """Of the times of the same turns."""
     return Spread.of([a / b for a, b in zip(above, below, strict=True)])
-
-
-def peak_memory(case: Case, mode: str) -> tuple[int, str]:
-    """Bytes, and what was counted in words: see `bench.cost.step_cost`.
-
-    In a process of its own, because a process does not give back all that an earlier way has taken.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_peak, case, mode, torch.get_num_threads()).result()
-
-
-def _peak(case: Case, mode: str, threads: int) -> tuple[int, str]:
-    torch.set_num_threads(threads)
-    way = open_way(case, mode)
-    cost = step_cost(way.run, way.device, warmup=1, repeats=2)
-    return cost["peak_memory"], cost["memory_kind"]

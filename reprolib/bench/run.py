@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +17,9 @@ from torch.nn import functional as F
 
 import reprolib
 from reprolib import models
-from reprolib.bench.case import PICTURE, Case, Way, open_way, random_batch
+from reprolib.bench.case import MODES, PICTURE, Case, Way, random_batch
 from reprolib.bench.cost import Spread, ceilings
-from reprolib.bench.measure import interleaved, peak_memory, ratios
+from reprolib.bench.measure import Peak, Process, interleaved, ratios
 from reprolib.bench.targets import verdicts
 from reprolib.bench.work import convolution_rate, work_of
 from reprolib.files import write_text
@@ -26,53 +28,82 @@ from reprolib.runs.environment import environment
 FOLDER = Path("results/bench")
 
 
-def bench(case: Case, repeats: int = 20) -> dict[str, Any]:
+def bench(case: Case, repeats: int = 20, against: Collection[str] = tuple(MODES)) -> dict[str, Any]:
     """Measure one configuration.
 
     Args:
+        against: ways of `MODES` to measure besides ours and the plain one.
         repeats: turns; in each, every way takes one step.
 
     Returns:
-        Times in seconds, memory in bytes. `speedup` is the median over turns of the plain way's time over ours, and
-        `memory_ratio` ours over the plain one's. `rate_cost`, for another rate than 1:1, is our time over our time at
-        1:1. Shares are of the ceilings that the device reached in the same run.
+        Times in seconds, memory in bytes: peaks of processes. `speedup` is the median over turns of the plain way's
+        time over ours, and `memory_ratio` our peak over the plain one's, `growth_ratio` without what libraries and
+        weights took before the first step. `references` says the same of every other way, or why it is absent, and
+        `difference`, how far its first loss is from ours. `rate_cost`, for another rate than 1:1, is our time over our
+        time at 1:1. Shares are of the ceilings that the device reached in the same run.
 
     Raises:
         UserError: see `open_way`.
     """
-    ways = {mode: open_way(case, mode) for mode in ("ours", "reference")}
-    ours, device = ways["ours"], ways["ours"].device
-    runs: dict[str, Callable[[], object]] = {name: way.run for name, way in ways.items()}
-    if case.task == "train" and case.rate != "1:1":
-        runs["one"] = open_way(replace(case, rate="1:1"), "ours").run
-    seconds = interleaved(runs, device, repeats)
-    memory = {mode: peak_memory(case, mode) for mode in ways}
-    step, plain = Spread.of(seconds["ours"]), Spread.of(seconds["reference"])
-    speedup = ratios(seconds["reference"], seconds["ours"])
-    top = ceilings(device)
+    with ExitStack() as stack:
+        def start(changed: Case, mode: str) -> Process:
+            process = Process(changed, mode)
+            stack.callback(process.close)
+            return process
+
+        started = {mode: start(case, mode) for mode in MODES if mode in {"ours", "plain", *against}}
+        ways = {mode: process for mode, process in started.items() if not process.opened.absent}
+        runs = {mode: process.step for mode, process in ways.items()}
+        if case.task == "train" and case.rate != "1:1":
+            runs["one"] = start(replace(case, rate="1:1"), "ours").step
+        seconds = interleaved(runs, repeats)
+        memory = {mode: process.peak() for mode, process in ways.items()}
+        counted = ways["ours"].ask(_count)
+    ours, references = ways["ours"].opened, {}
+    for mode, opened in ((mode, process.opened) for mode, process in started.items() if mode != "ours"):
+        references[mode] = {"absent": opened.absent} if opened.absent else {
+            **_times(seconds[mode], seconds["ours"]), **_memory(memory["ours"], memory[mode]),
+            "first_step_seconds": opened.first_seconds, "difference": abs(opened.value / ours.value - 1)}
+    work, top, place = counted["work"], counted["ceilings"], counted["environment"]
+    step, plain = Spread.of(seconds["ours"]), references["plain"]
     peak_rate = top["fp32_flops" if case.precision == "32-true" else "bf16_flops"]
-    work = work_of(ours.run)
-    place = environment(str(device))
     row = {
-        "system": case.system, "task": case.task, "device": _machine(place), "device_type": device.type,
+        "system": case.system, "task": case.task, "device": _machine(place), "device_type": counted["device_type"],
         "precision": case.precision, "layout": ours.layout, "batch": case.batch,
         "crop": case.crop, "picture": list(PICTURE) if case.task == "evaluate" else None,
         "network": dict(case.network), "rate": case.rate, "repeats": repeats,
         "step_seconds": step.median, "step_quartiles": [step.low, step.high],
-        "reference_seconds": plain.median, "reference_quartiles": [plain.low, plain.high],
-        "speedup": speedup.median, "speedup_quartiles": [speedup.low, speedup.high],
-        "peak_memory": memory["ours"][0], "reference_memory": memory["reference"][0],
-        "memory_ratio": memory["ours"][0] / max(memory["reference"][0], 1), "memory_kind": memory["ours"][1],
-        "macs": work.macs, "bytes": work.bytes,
+        "peak_memory": memory["ours"].whole, "memory_growth": memory["ours"].growth, "memory_kind": memory["ours"].kind,
+        **{key: plain[key] for key in ("reference_seconds", "reference_quartiles", "speedup", "speedup_quartiles",
+                                       "reference_memory", "memory_ratio", "growth_ratio")},
+        "references": references, "macs": work.macs, "bytes": work.bytes,
         "share_of_ceiling": 2 * work.macs / step.median / peak_rate,
         "share_of_copy_ceiling": work.bytes / step.median / top["copy_bytes"],
-        "speedup_at_ceiling": plain.median * peak_rate / (2 * work.macs),
-        "convolution_share": _convolutions(case, ours) / peak_rate if case.task == "train" else None,
+        "speedup_at_ceiling": plain["reference_seconds"] * peak_rate / (2 * work.macs),
+        "convolution_share": counted["convolutions"] / peak_rate if case.task == "train" else None,
         "rate_cost": ratios(seconds["ours"], seconds["one"]).median if "one" in seconds else None,
-        "ceilings": top, "date": datetime.now(UTC).date().isoformat(), "version": reprolib.__version__,
-        "torch": place["torch"], "environment": place,
+        "load": round(os.getloadavg()[1], 1), "ceilings": top, "date": datetime.now(UTC).date().isoformat(),
+        "version": reprolib.__version__, "torch": place["torch"], "environment": place,
     }
     return row | {"targets": verdicts(row)}
+
+
+def _times(theirs: list[float], ours: list[float]) -> dict[str, Any]:
+    reference, speedup = Spread.of(theirs), ratios(theirs, ours)
+    return {"reference_seconds": reference.median, "reference_quartiles": [reference.low, reference.high],
+            "speedup": speedup.median, "speedup_quartiles": [speedup.low, speedup.high]}
+
+
+def _memory(ours: Peak, theirs: Peak) -> dict[str, Any]:
+    return {"reference_memory": theirs.whole, "memory_ratio": ours.whole / max(theirs.whole, 1),
+            "growth_ratio": ours.growth / max(theirs.growth, 1)}
+
+
+def _count(case: Case, way: Way) -> dict[str, Any]:
+    """What is known where our way is: its work, and what its device is and reaches."""
+    return {"work": work_of(way.run), "ceilings": ceilings(way.device), "environment": environment(str(way.device)),
+            "device_type": way.device.type,
+            "convolutions": _convolutions(case, way) if case.task == "train" else None}
 
 
 def _convolutions(case: Case, way: Way) -> float:

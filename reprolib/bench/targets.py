@@ -40,8 +40,10 @@ class Target:
 TARGETS = (
     Target("speedup", 2.5, True, ("aecrnet",), "cpu", precision="32-true", sizes=((8, 64),)),
     Target("rate_cost", 1.15, False, ("aecrnet",), "cpu", precision="32-true"),
-    Target("speedup", 1.4, True, ("cut",), "cpu", precision="32-true"),
-    Target("speedup", 1.5, True, ("aecrnet",), "cpu", task="evaluate", precision="32-true"),
+    Target("memory_ratio", 1.0, False, ("aecrnet",), "cpu", precision="32-true", sizes=((8, 64),)),
+    Target("speedup", 1.5, True, ("cut",), "cpu", precision="32-true", sizes=((1, 256),)),
+    Target("memory_ratio", 1.0, False, ("cut",), "cpu", precision="32-true", sizes=((1, 256),)),
+    Target("speedup", 2.0, True, ("aecrnet",), "cpu", task="evaluate", precision="32-true"),
     Target("speedup", 3.0, True, ("aecrnet",), "cuda", precision="bf16-mixed", sizes=((16, 240),)),
     Target("speedup", 2.0, True, ("cut",), "cuda", precision="bf16-mixed", sizes=((1, 256), (8, 256))),
     Target("memory_ratio", 0.6, False, ("aecrnet", "cut"), "cuda", precision="bf16-mixed",
@@ -60,8 +62,19 @@ def verdicts(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         met = value >= target.limit if target.at_least else value <= target.limit
         found.append({"measure": target.measure, "target": f"{'>=' if target.at_least else '<='} {target.limit:g}",
                       "value": value, "met": met, "missed_by": 0.0 if met else round(abs(value / target.limit - 1), 3),
-                      "bound": "" if met else bound(row)})
+                      "bound": "" if met else (bound_of_memory if target.measure == "memory_ratio" else bound)(row)})
     return found
+
+
+def bound_of_memory(row: Mapping[str, Any]) -> str:
+    """What keeps a step from taking less memory, in words: Winograd's mapped filters, where they are used."""
+    direct, plain = row["references"].get("direct", {}), row["references"]["plain"]
+    if "reference_memory" not in direct:
+        return f"what the step keeps: {row['growth_ratio']:.2f} times what the plain one adds to libraries and weights"
+    held = row["peak_memory"] - direct["reference_memory"]
+    return f"Winograd's mapped filters, {held / 2**20:.0f} MiB: with direct sums the step takes " \
+           f"{direct['reference_memory'] / plain['reference_memory']:.2f} times the memory of the plain one, and is " \
+           f"{plain['reference_seconds'] / direct['reference_seconds']:.2f} times as fast"
 
 
 def bound(row: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from reprolib.commands.console import show
 from reprolib.commands.options import LARGEST, MINI, Accelerator, Json, Profile, known_precisions, refuse
+from reprolib.errors import unknown
 
 Side = Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Side of the pictures; by default the target's.")]
 
@@ -24,11 +25,14 @@ def bench(
     width: Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Channels of the first layer, if reduced.")]
     = None,
     rate: Annotated[str | None, typer.Option(help="positives:negatives of CR, '1:1' by default.")] = None,
+    against: Annotated[list[str] | None, typer.Option(
+        help="Way beside the plain one, once for each: direct (ours without Winograd), untuned "
+        "(malloc's own settings), compiled (takes minutes at first), bf16; all by default, plain for none.")] = None,
     repeats: Annotated[int, typer.Option(min=1, max=LARGEST, help="Turns that are timed.")] = 20,
     accelerator: Accelerator = "auto",
     as_json: Json = False,
 ) -> None:
-    """Time a step beside the plain way of taking it, in one run; keeps results/bench/*.json."""
+    """Time a step beside the other ways of taking it, in one run; keeps results/bench/*.json."""
     from reprolib import models
     from reprolib.contrast.samples import Rate
 
@@ -38,12 +42,15 @@ def bench(
         refuse("a translator", rate=rate)
     Rate.parse(rate or "1:1")
 
-    from reprolib.bench.case import cases
+    from reprolib.bench.case import MODES, cases
     from reprolib.bench.run import bench as run
     from reprolib.bench.run import keep
 
+    for way in against or ():
+        if way not in MODES:
+            raise unknown("way of taking a step", way, MODES)
     chosen = cases(system, task, precision or None, batch, crop, width, rate or "1:1", accelerator)
-    rows = [run(case, repeats) for case in chosen]
+    rows = [run(case, repeats, against or MODES) for case in chosen]
     paths = keep(rows)
     show(rows, as_json, ("system", "task", "precision", "step_seconds", "reference_seconds", "speedup", "memory_ratio",
                        "share_of_ceiling"), in_files=True)

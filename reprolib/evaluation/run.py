@@ -7,7 +7,6 @@ from pathlib import Path
 from reprolib.data.identity import lacking, why_absent
 from reprolib.evaluation.dehazing import measure_dehazer
 from reprolib.evaluation.record import Record, read_file
-from reprolib.evaluation.translation import measure_translator
 from reprolib.files import sweep
 from reprolib.models.system import Direction
 from reprolib.progress import say
@@ -44,6 +43,8 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
         if isinstance(run, DehazingRun):
             assert direction == "ab", "a dehazer has one direction"
             return measure_dehazer(run, root, into)
+        from reprolib.evaluation.translation import measure_translator  # a dehazer need not wait for it to load
+
         return measure_translator(run, root, into, direction)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reprolib.bench.case import MODES
 from reprolib.bench.run import FOLDER
 from reprolib.bench.targets import TARGETS
 from reprolib.report.notebooks import execute
@@ -28,13 +29,28 @@ def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Times, memory and shares of the ceilings."""
     return pd.DataFrame([{
         "device": row["device"], "configuration": label(row), "layout": row["layout"],
-        "s": round(row["step_seconds"], 4), "plain s": round(row["reference_seconds"], 4),
-        "faster": f"{row['speedup']:.2f} ({row['speedup_quartiles'][0]:.2f} to {row['speedup_quartiles'][1]:.2f})",
+        "s": round(row["step_seconds"], 4), "plain s": round(row["reference_seconds"], 4), "faster": _faster(row),
         "GiB": round(row["peak_memory"] / GIB, 2), "plain GiB": round(row["reference_memory"] / GIB, 2),
         "memory": round(row["memory_ratio"], 2), "GMACs": round(row["macs"] / 1e9, 2),
         "of products": f"{row['share_of_ceiling']:.0%}", "of copies": f"{row['share_of_copy_ceiling']:.0%}",
-        "date": row["date"], "torch": row["torch"],
+        "load": row["load"], "date": row["date"], "torch": row["torch"],
     } for row in rows])
+
+
+def references(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Ours beside each other way: how many times as fast, and of its memory; or why the way is absent."""
+    return pd.DataFrame([{
+        "configuration": label(row), "beside": MODES[mode], "its s": round(way["reference_seconds"], 4),
+        "faster": _faster(way), "its GiB": round(way["reference_memory"] / GIB, 2),
+        "memory": round(way["memory_ratio"], 2), "growth": round(way["growth_ratio"], 2),
+        "its first step s": round(way["first_step_seconds"], 1),
+    } if "absent" not in way else {"configuration": label(row), "beside": MODES[mode], "faster": way["absent"]}
+        for row in rows for mode, way in row["references"].items()]).astype(object).fillna("")
+
+
+def _faster(way: Mapping[str, Any]) -> str:
+    low, high = way["speedup_quartiles"]
+    return f"{way['speedup']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def targets(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

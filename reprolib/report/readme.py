@@ -17,7 +17,7 @@ from reprolib.files import write_text
 from reprolib.metrics.protocols import DEFAULT
 from reprolib.papers import Cell, Row, Table
 from reprolib.report import ledger
-from reprolib.report.bench import table, targets
+from reprolib.report.bench import references, table, targets
 from reprolib.report.claims import rows_of_claims
 from reprolib.report.markdown import to_markdown
 from reprolib.results.ledger import size_of_split
@@ -25,6 +25,14 @@ from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
 
 BEGIN, END = "<!-- results: written by `reprolib report readme` -->", "<!-- end of results -->"
+
+WAYS = """\
+*Plain* is what a user would put together from PyTorch's own pieces in the published arrangement: torchvision's
+deformable convolution, and VGG three times, for the restored, the clear and the hazy picture. Every way has a process
+of its own, and they take steps in turns: *faster* is the median over turns of its time over ours, with quartiles;
+*memory* our process's peak over its process's, both with their libraries; *growth* the same without what libraries and
+weights took before the first step. Seconds hold for a machine at the given *load* (processes that wanted one of its
+cores, these included); ratios hardly depend on it.""".replace("\n", " ")
 
 SHOWN = ("psnr", "ssim")
 """Metrics of the README's table; the others stand in the ledgers."""
@@ -52,8 +60,8 @@ def write(root: Path = Path()) -> None:
     write_text(path, f"{before}{BEGIN}\n{found}\n{END}{rest.split(END, 1)[1]}")
     if rows := read(root):
         shown, promised = table(rows).astype(str), targets(rows).drop(columns="device").astype(str)
-        page = ["# A step, and a whole picture, beside the plain way of computing them in one run", "",
-                to_markdown(shown), to_markdown(promised)]
+        page = ["# A step, and a whole picture, beside other ways of computing them in one run", "", WAYS, "",
+                to_markdown(shown), to_markdown(references(rows).astype(str)), to_markdown(promised)]
         write_text(root / FOLDER / "README.md", "\n".join(page).rstrip() + "\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from reprolib import models
-from reprolib.bench.case import BETA, Case, open_task, plain_network, random_batch
+from reprolib.bench import case as cases
+from reprolib.bench.case import BETA, MODES, Case, missing, open_task, open_way, plain_network, random_batch
 from reprolib.bench.reference import PlainDehazing, PlainTranslation, plain_restore
 from reprolib.contrast.samples import Rate
 from reprolib.models.inference import restore, translate
@@ -77,6 +79,26 @@ def test_translation_step(system: str, seed: int) -> None:
     found = step.step(*batch, torch.Generator().manual_seed(seed))["loss"]
     torch.testing.assert_close(found, wanted, rtol=1e-10, atol=0)
     assert_same(ours, plain_networks, 1e-8)
+
+
+@pytest.mark.parametrize("case", [
+    Case("aecrnet", batch=2, crop=32, network={"width": 8}, accelerator="cpu"),
+    Case("cut", batch=1, crop=64, network={"width": 4, "blocks": 2}, accelerator="cpu"),
+    Case("aecrnet", "evaluate", crop=None, network={"width": 4}, accelerator="cpu")], ids=["aecrnet", "cut", "picture"])
+def test_every_way_computes_the_same(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over two steps, so that the first one's gradients count. Of torch.compile this is its way through the code, not
+    what a compiler makes of it; that is held against ours whenever it is measured (`difference`)."""
+    for module in (dehazing, cases):
+        monkeypatch.setattr(module, "load_features", random_vgg)
+    monkeypatch.setattr(cases, "PICTURE", (36, 52))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    found = {}
+    for mode in (m for m in MODES if not missing(case, m, torch.device("cpu"))):
+        way = open_way(case, mode)
+        found[mode] = [float(way.run().mean()) for _ in range(2)]
+    for mode in found:
+        assert found[mode] == pytest.approx(found["ours"], rel=2e-2 if mode == "bf16" else 2e-4), mode
+    assert found.get("bf16") != found["plain"] == found["untuned"]
 
 
 @pytest.mark.parametrize("system", ["aecrnet", "cut"])

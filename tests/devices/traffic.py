@@ -38,21 +38,27 @@ class Traffic:
 
 
 @contextmanager
-def counted(processes: int) -> Iterator[Traffic]:
-    """As the first of so many processes; nothing is sent."""
+def counted(processes: int | None = None) -> Iterator[Traffic]:
+    """Of the processes that there are; or as the first of so many, and nothing is sent."""
     traffic = Traffic()
+    real_sum, real_gather = torch.distributed.all_reduce, torch.distributed.all_gather
 
     def all_reduce(x: Tensor) -> None:
         traffic.sums += 1
         traffic.summed_bytes += x.numel() * x.element_size()
+        if processes is None:
+            real_sum(x)
 
     def all_gather(parts: list[Tensor], x: Tensor) -> None:
         traffic.gathers += 1
         traffic.gathered_bytes += x.numel() * x.element_size()
+        if processes is None:
+            real_gather(parts, x)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributed, "count", lambda: processes)
-        patch.setattr(distributed, "rank", lambda: 0)
+        if processes is not None:
+            patch.setattr(distributed, "count", lambda: processes)
+            patch.setattr(distributed, "rank", lambda: 0)
         patch.setattr(torch.distributed, "all_reduce", all_reduce)
         patch.setattr(torch.distributed, "all_gather", all_gather)
         yield traffic

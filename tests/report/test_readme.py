@@ -21,7 +21,7 @@ ROW = {"system": "aecrnet", "task": "train", "device": "CPU x, 2 threads", "devi
        "step_seconds": 0.5, "reference_seconds": 1.0, "speedup": 2.0, "speedup_quartiles": [1.9, 2.1],
        "peak_memory": 2**29, "reference_memory": 2**30, "memory_ratio": 0.5, "macs": 10**10, "rate_cost": None,
        "share_of_ceiling": 0.7, "share_of_copy_ceiling": 0.2, "speedup_at_ceiling": 2.4, "date": "2026-01-02",
-       "torch": "2.14"}
+       "torch": "2.14", "load": 0.1, "references": {}}
 
 
 @pytest.fixture
