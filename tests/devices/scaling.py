@@ -14,28 +14,29 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from devices.stand_ins import kinds, open_task, untrained_extractors
-from devices.traffic import counted
+from devices.traffic import counted, traffic_of
 
 from reprolib import distributed
 from reprolib.training.fabric import open_fabric
 
-PROCESSES = (1, 2, 4)
 TURNS = 3
 WARMUP = 2
 """Steps that are taken, and not timed."""
-RUNS = {"AECR-Net + CR": ("aecrnet-sots", {"batch": 8, "crop": 64}),
-        "CUT": ("cut-cityscapes", {"batch": 4, "crop": 64})}
-"""mini's networks of `paper`'s runs."""
+RUNS = {"AECR-Net + CR": ("aecrnet-sots", 8, 64), "CUT": ("cut-cityscapes", 4, 64)}
+"""A run of `paper`, with mini's networks; its batch and crop."""
+SHARES = ((1, 1), (2, 1), (4, 1), (1, 2), (1, 4))
+"""Processes, and the part of the batch that they share: smaller ones tell what a step costs beside its pictures."""
 
 
-def process(name: str, steps: int) -> dict[str, Any] | None:
+def process(name: str, steps: int, part: int) -> dict[str, Any] | None:
     """Train as one of the processes of torchrun, on random pictures; the first of them says how it went."""
-    key, changes = RUNS[name]
-    run = kinds()[key].changed(**changes)
+    key, batch, crop = RUNS[name]
+    run = kinds()[key].changed(batch=batch // part, crop=crop)
     torch.set_num_threads(1)
     torch.manual_seed(0)
     fabric = open_fabric(run, "cpu")
@@ -65,49 +66,52 @@ def process(name: str, steps: int) -> dict[str, Any] | None:
             "sum_seconds": sums}
 
 
-def launch(name: str, steps: int, processes: int) -> dict[str, Any]:
+def launch(name: str, steps: int, processes: int, part: int) -> dict[str, Any]:
     """`process` in so many processes."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
-               __file__, str(steps), name]
+               __file__, str(steps), name, str(part)]
     done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True,
                           check=True)
     found: dict[str, Any] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
     return found
 
 
-def measure(name: str, steps: int) -> dict[int, dict[str, Any]]:
-    """By number of processes; times of all turns together, the median of which is `step`."""
-    found: dict[int, dict[str, Any]] = {}
+def measure(name: str, steps: int) -> list[dict[str, Any]]:
+    """One row for each of `SHARES`; times of all turns together, the median of which is `step`."""
+    found: dict[tuple[int, int], dict[str, Any]] = {}
     for turn in range(TURNS):
-        for processes in PROCESSES[:: -1 if turn % 2 else 1]:
-            new = launch(name, steps, processes)
-            old = found.setdefault(processes, {**new, "seconds": [], "sum_seconds": []})
-            old["seconds"] += new["seconds"]
-            old["sum_seconds"] += new["sum_seconds"]
-    for row in found.values():
-        row["step"] = torch.tensor(row["seconds"]).median().item()
-    return found
+        for processes, part in SHARES[:: -1 if turn % 2 else 1]:
+            new = launch(name, steps, processes, part)
+            row = found.setdefault((processes, part), {**new, "seconds": [], "sum_seconds": []})
+            row["seconds"] += new["seconds"]
+            row["sum_seconds"] += new["sum_seconds"]
+    return [{**found[share], "processes": share[0], "batch": RUNS[name][1] // share[1],
+             "step": median(found[share]["seconds"])} for share in SHARES]
 
 
 def main(steps: int = 8, file: Path | None = None) -> None:
     everything = {}
     for name in RUNS:
-        everything[name] = measure(name, steps)
-        one = everything[name][1]
-        print(f"{name}, {RUNS[name][1]}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}")
-        for processes, row in everything[name].items():
-            cores = min(processes, os.cpu_count() or 1)
-            gap = max(abs(a - b) / abs(b) for a, b in zip(row["losses"], one["losses"], strict=True))
-            print(f"{processes}: {row['step']:.3f} s, efficiency {one['step'] / cores / row['step']:.0%}, "
-                  f"{row['traffic']}, losses to {gap:.0e}, a sum of {row['gradients']:,} bytes "
-                  f"{torch.tensor(row['sum_seconds'] or [0.0]).median():.4f} s")
+        rows = everything[name] = measure(name, steps)
+        print(f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}")
+        for row in rows:
+            cores = min(row["processes"], os.cpu_count() or 1)
+            said = f"W={row['processes']} batch={row['batch']}: {row['step']:.3f} s"
+            if row["processes"] > 1:
+                gap = max(abs(a - b) / abs(b) for a, b in zip(row["losses"], rows[0]["losses"], strict=True))
+                key, batch, crop = RUNS[name]
+                assert row["traffic"] == asdict(traffic_of(kinds()[key].changed(batch=batch, crop=crop),
+                                                           row["processes"])), "counted is not what was sent"
+                said += f", efficiency {rows[0]['step'] / cores / row['step']:.0%}, {row['traffic']}, losses to " \
+                        f"{gap:.0e}, a sum of {row['gradients']:,} bytes {median(row['sum_seconds']):.4f} s"
+            print(said, flush=True)
     if file:
         file.write_text(json.dumps(everything) + "\n")
 
 
 if __name__ == "__main__":
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        if said := process(sys.argv[2], int(sys.argv[1])):
+        if said := process(sys.argv[2], int(sys.argv[1]), int(sys.argv[3])):
             print(json.dumps(said), flush=True)
     else:
         main(*map(int, sys.argv[1:2]), *map(Path, sys.argv[2:3]))
