@@ -6,6 +6,7 @@ all alike, and none finds memory, settings or compiled code that another has lef
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 
 from reprolib.bench.case import Case, Way, missing, open_way
 from reprolib.bench.cost import Memory, Spread, timed
+from reprolib.runs.concurrent import end_with
 from reprolib.runtime import keep_freed_memory, tune_gpu
 
 T = TypeVar("T")
@@ -51,7 +53,7 @@ class Process:
     """A way of taking a step, in a process of its own; a context, which ends it."""
 
     def __init__(self, case: Case, mode: str):
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), end_with, (os.getpid(),))
         try:
             self.opened: Opened = self._pool.submit(_open, case, mode, torch.get_num_threads()).result()
         except BaseException:

@@ -125,7 +125,7 @@ def _receive(receiver: Connection, process: BaseProcess) -> tuple[str, Any]:
                         fix="run fewer at once (--jobs 1); what was saved goes on with --resume") from None
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Let the kernel end this process with its parent: whoever starts the work anew must not find it held."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # a system without it: `report` notices later
@@ -140,7 +140,7 @@ def _child(work: Callable[[T], R], item: T, sender: Connection, parent: int) -> 
             os._exit(1)
         sender.send(("progress", line))
 
-    _end_with(parent)
+    end_with(parent)
     os.environ["OMP_NUM_THREADS"] = "1"  # for torch, and for processes of the work, if they load it later
     if "torch" in sys.modules:
         import torch
