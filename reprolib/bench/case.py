@@ -107,8 +107,9 @@ class Way:
     """Of the network's weights in memory: 'channels_last' or 'contiguous'."""
 
 
-def missing(case: Case, mode: str, device: torch.device) -> str:
+def missing(case: Case, mode: str) -> str:
     """Why a way is not taken here, in words; empty if it is."""
+    device = Fabric(accelerator=case.accelerator, devices=1).device
     if mode == "bf16" and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return "the processor does not compute in bfloat16"
     if mode == "direct" and (case.task == "evaluate" or models.get(case.system).task == "translation"

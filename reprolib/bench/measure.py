@@ -86,9 +86,9 @@ def _open(case: Case, mode: str, threads: int) -> Opened:
         if torch.cuda.is_available():
             tune_gpu()
     torch.set_num_threads(threads)
-    way = open_way(case, mode)
-    if absent := missing(case, mode, way.device):
+    if absent := missing(case, mode):
         return Opened(absent)
+    way = open_way(case, mode)
     memory, results = Memory(way.device), []
     try:
         first_seconds = timed(lambda: results.append(way.run()), way.device)
