@@ -19,7 +19,7 @@ import reprolib
 from reprolib import models
 from reprolib.bench.case import MODES, PICTURE, Case, Way, random_batch
 from reprolib.bench.cost import Spread, ceilings
-from reprolib.bench.measure import Peak, Process, interleaved, ratios
+from reprolib.bench.measure import Process, interleaved, ratios
 from reprolib.bench.targets import verdicts
 from reprolib.bench.work import convolution_rate, work_of
 from reprolib.files import write_text
@@ -59,10 +59,19 @@ def bench(case: Case, repeats: int = 20, against: Collection[str] = tuple(MODES)
         seconds = interleaved(runs, repeats)
         memory = {mode: process.peak() for mode, process in ways.items()}
         counted = ways["ours"].ask(_count)
-    ours, references = ways["ours"].opened, {}
+    ours = ways["ours"].opened
+    references: dict[str, dict[str, Any]] = {}
     for mode, opened in ((mode, process.opened) for mode, process in started.items() if mode != "ours"):
-        references[mode] = {"absent": opened.absent} if opened.absent else {
-            **_times(seconds[mode], seconds["ours"]), **_memory(memory["ours"], memory[mode]),
+        if opened.absent:
+            references[mode] = {"absent": opened.absent}
+            continue
+        its, speedup = Spread.of(seconds[mode]), ratios(seconds[mode], seconds["ours"])
+        mine, peak = memory["ours"], memory[mode]
+        references[mode] = {
+            "reference_seconds": its.median, "reference_quartiles": [its.low, its.high],
+            "speedup": speedup.median, "speedup_quartiles": [speedup.low, speedup.high],
+            "reference_memory": peak.whole, "memory_ratio": mine.whole / max(peak.whole, 1),
+            "growth_ratio": mine.growth / max(peak.growth, 1),
             "first_step_seconds": opened.first_seconds, "difference": abs(opened.value / ours.value - 1)}
     work, top, place = counted["work"], counted["ceilings"], counted["environment"]
     step, plain = Spread.of(seconds["ours"]), references["plain"]
@@ -74,8 +83,7 @@ def bench(case: Case, repeats: int = 20, against: Collection[str] = tuple(MODES)
         "network": dict(case.network), "rate": case.rate, "repeats": repeats,
         "step_seconds": step.median, "step_quartiles": [step.low, step.high],
         "peak_memory": memory["ours"].whole, "memory_growth": memory["ours"].growth, "memory_kind": memory["ours"].kind,
-        **{key: plain[key] for key in ("reference_seconds", "reference_quartiles", "speedup", "speedup_quartiles",
-                                       "reference_memory", "memory_ratio", "growth_ratio")},
+        **{key: value for key, value in plain.items() if key not in ("first_step_seconds", "difference")},
         "references": references, "macs": work.macs, "bytes": work.bytes,
         "share_of_ceiling": 2 * work.macs / step.median / peak_rate,
         "share_of_copy_ceiling": work.bytes / step.median / top["copy_bytes"],
@@ -86,17 +94,6 @@ def bench(case: Case, repeats: int = 20, against: Collection[str] = tuple(MODES)
         "version": reprolib.__version__, "torch": place["torch"], "environment": place,
     }
     return row | {"targets": verdicts(row)}
-
-
-def _times(theirs: list[float], ours: list[float]) -> dict[str, Any]:
-    reference, speedup = Spread.of(theirs), ratios(theirs, ours)
-    return {"reference_seconds": reference.median, "reference_quartiles": [reference.low, reference.high],
-            "speedup": speedup.median, "speedup_quartiles": [speedup.low, speedup.high]}
-
-
-def _memory(ours: Peak, theirs: Peak) -> dict[str, Any]:
-    return {"reference_memory": theirs.whole, "memory_ratio": ours.whole / max(theirs.whole, 1),
-            "growth_ratio": ours.growth / max(theirs.growth, 1)}
 
 
 def _count(case: Case, way: Way) -> dict[str, Any]:
