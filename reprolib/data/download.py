@@ -21,7 +21,7 @@ from reprolib.data.fetch import ELSEWHERE, Resumed
 from reprolib.data.make import make
 from reprolib.data.registry import REGISTERED, Dataset, data_home, get_dataset, registered
 from reprolib.data.unpack import unpacked
-from reprolib.data.verify import Report, register, verify
+from reprolib.data.verify import Report, register, rewriting, verify
 from reprolib.errors import UserError, unknown
 from reprolib.files import sha256, write_text
 from reprolib.progress import say
@@ -198,4 +198,5 @@ def _all_kept() -> dict[str, dict[str, Any]]:
 
 
 def _keep(name: str, **entry: str) -> None:
-    write_text(KEPT, json.dumps({**_all_kept(), name: {**_kept(name), **entry}}, indent=1, sort_keys=True) + "\n")
+    with rewriting(KEPT):
+        write_text(KEPT, json.dumps({**_all_kept(), name: {**_kept(name), **entry}}, indent=1, sort_keys=True) + "\n")

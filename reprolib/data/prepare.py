@@ -99,9 +99,13 @@ def _workshop(out: Path) -> Iterator[Path]:
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        for abandoned in out.parent.glob(f".{glob.escape(out.name)}-*/lock"):
-            with suppress(Timeout, OSError), FileLock(abandoned).acquire(timeout=0):
-                shutil.rmtree(abandoned.parent)
+        for abandoned in out.parent.glob(f".{glob.escape(out.name)}-*"):
+            with suppress(Timeout, OSError):
+                if not (abandoned / "lock").exists():
+                    abandoned.rmdir()  # killed before its lock; whoever is just there has it made again by the lock
+                    continue
+                with FileLock(abandoned / "lock").acquire(timeout=0):
+                    shutil.rmtree(abandoned)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder, \
                 FileLock(Path(folder) / "lock"):
             yield Path(folder)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from reprolib.data.content import NO_MAP, check_label_maps, is_hazier, second_names, spread
 from reprolib.data.copies import Copy, copies, twins
@@ -22,7 +23,7 @@ from reprolib.data.registry import REGISTERED, Dataset, get_dataset, locate, reg
 from reprolib.data.scenes import SceneFolder, find_scenes
 from reprolib.data.unpaired import SIDES, Domains, ImageFolder, domain_folder, open_domains, unusable
 from reprolib.errors import UserError
-from reprolib.files import write_text
+from reprolib.files import sweep, write_text
 from reprolib.progress import track
 
 SHOWN = 20
@@ -143,9 +144,19 @@ def register(name: str, path: Path) -> Report:
     if not report.complete:
         raise UserError(report.sample, where=path,
                         fix=f"register the whole dataset, or use the sample with --root {shlex.quote(str(path))}")
-    places = {**registered(), name: str(Path(path).resolve())}
-    write_text(REGISTERED, json.dumps(places, indent=1, sort_keys=True) + "\n")
+    with rewriting(REGISTERED):
+        places = {**registered(), name: str(Path(path).resolve())}
+        write_text(REGISTERED, json.dumps(places, indent=1, sort_keys=True) + "\n")
     return report
+
+
+@contextmanager
+def rewriting(path: Path) -> Iterator[None]:
+    """A file that is read and written again: by nobody else meanwhile; what a killed process left of it goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        sweep(path.parent, path.name)
+        yield
 
 
 def count(n: int, unit: str) -> str:

@@ -25,6 +25,7 @@ from reprolib.data import fetch, registry
 from reprolib.data.download import download, download_of
 from reprolib.data.registry import Dataset, datasets, locate
 from reprolib.data.unpack import unpacked
+from reprolib.data.verify import rewriting
 from reprolib.errors import UserError
 from reprolib.files import sha256
 
@@ -168,6 +169,21 @@ def test_killed_after_the_last_move(tiny: Callable[..., Dataset], server: Server
         registry.REGISTERED.unlink()
     assert "complete" in str(go())
     assert is_whole() and len(server.asked) == 1 and not list(Path("data").glob(".*"))
+
+
+def test_what_a_kill_left_of_the_lists_goes_and_nobody_writes_them_meanwhile(tiny: Callable[..., Dataset]) -> None:
+    """Names are as `write_atomically` draws them; what another process has just kept of its own dataset stays."""
+    lists = [registry.REGISTERED, registry.REGISTERED.with_name("downloads.json")]
+    for path in lists:
+        path.parent.mkdir(exist_ok=True)
+        path.with_name(f".{path.name}.abcd_123").write_text("half")
+    waiting = threading.Thread(target=go)
+    with rewriting(lists[1]):
+        waiting.start()
+        lists[1].write_text(json.dumps({"other": {"licence": "free"}}))
+    waiting.join()
+    assert {"other", "tiny"} <= json.loads(lists[1].read_text()).keys() and is_whole()
+    assert not [path for path in lists[0].parent.iterdir() if path.name.startswith(".")]
 
 
 def test_more_is_promised_than_comes(tiny: Callable[..., Dataset], server: Server) -> None:

@@ -91,6 +91,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_running_one_makes_is_n
         (tmp_path / name / "new" / "train").mkdir(parents=True)
     for name in (".haze-dense-aaaaaaaa", ".haze-dense-bbbbbbbb"):
         (tmp_path / name / "lock").touch()
+    (tmp_path / ".haze-dense-cccccccc").mkdir()  # killed before it had a lock
     with FileLock(tmp_path / ".haze-dense-bbbbbbbb" / "lock"):
         prepare.prepare("haze-dense", tmp_path / "haze-dense")
     assert {p.name for p in tmp_path.iterdir()} == {"haze-dense", ".haze-dense-bbbbbbbb", ".haze-dense-mine"}
