@@ -35,7 +35,8 @@ nothing changed.
 Found by it and mended: a full disk under `torch.save`, which covers what the system says with an error of its own; \
 a download that was killed between its last move and its registration, which then refused its own folder; what a \
 killed `data prepare` left beside the dataset; a killed training's workers, which on a crowded machine held its lock \
-for more than the 15 seconds that the next one waited (a minute now).
+for more than the 15 seconds that the next one waited (a minute now); a translator's child that trained on after its \
+parent was killed (the kernel ends it now); what a kill left of the lists of downloads and datasets.
 
 Commands are copies (fork) of one process that has loaded its libraries, so that a moment costs little more than the \
 command's own work: the loading itself, which writes nothing, is not among the moments.
