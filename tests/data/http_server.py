@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ class Page:
     """Address that it redirects to."""
     hang: threading.Event | None = None
     """Waited for before the connection is closed."""
+    pieces: int = 1
+    """The body comes in so many, with a pause before each."""
 
 
 @dataclass
@@ -94,8 +97,12 @@ def _answer(handler: BaseHTTPRequestHandler, server: Server, page: Page | None) 
     handler.end_headers()
     cut = page.cut.pop(0) if page.cut else None
     sent = body if cut is None else body[:cut]
-    handler.wfile.write(sent)
-    handler.wfile.flush()
+    size = -(-len(sent) // page.pieces) or 1
+    for at in range(0, len(sent), size):
+        if page.pieces > 1:
+            time.sleep(0.02)
+        handler.wfile.write(sent[at:at + size])
+        handler.wfile.flush()
     server.sent += len(sent)
     if cut is not None and page.hang is not None:
         page.hang.wait(10)

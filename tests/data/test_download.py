@@ -238,6 +238,15 @@ def test_a_server_that_stops_sending(tiny: Callable[..., Dataset], server: Serve
     assert is_whole() and [r for _, r in server.asked] == [None, "bytes=6000-"]
 
 
+def test_a_server_that_is_slow_is_waited_for(tiny: Callable[..., Dataset], server: Server,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patience is for each piece, not for the whole, which takes longer."""
+    monkeypatch.setattr(fetch, "TIMEOUT", (5.0, 0.5))
+    server.pages["/tiny.zip"] = Page(WHOLE, pieces=40)
+    go()
+    assert is_whole()
+
+
 def test_addresses_are_tried_in_order(tiny: Callable[..., Dataset], server: Server,
                                       capsys: pytest.CaptureFixture[str]) -> None:
     tiny(urls=[f"{server.url}/gone/tiny.zip", f"{server.url}/tiny.zip"])
