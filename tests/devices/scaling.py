@@ -1,8 +1,8 @@
 """One run shared by gloo processes on this machine's cores: `python tests/devices/scaling.py [STEPS] [FILE]`.
 
 For 1, 2 and 4 processes of a thread each: seconds of a step, what was sent in it, and whether the losses are those of
-one process. They take turns, a few times, so that a machine's drift meets all alike. docs/scaling.md has the table;
-`simulation` beside this file goes on from FILE.
+one process. They take turns, a few times, so that a machine's drift meets all alike. `simulation` beside this file
+goes on from FILE; docs/scaling.md says what for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A step of W processes is over when the slowest has computed its part and all have exchanged what they must. Measured on
 a CPU: how the seconds of a step scatter, and how many pictures' worth of time it costs beside its pictures. Counted:
-what is sent. Assumed: a GPU's speed and its networks. docs/scaling.md has the table.
+what is sent. Assumed: a GPU's speed and its networks, as on docs/scaling.md.
 """
 
 from __future__ import annotations

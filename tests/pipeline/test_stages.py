@@ -62,7 +62,7 @@ def shrink(content: dict[str, Any]) -> dict[str, Any]:
         if system in ("distancegan", "selfdistance"):
             settings["steps"] = 4  # the spread of distances needs several batches
         settings["loss"] = {k: v for k, v in settings.get("loss", {}).items() if k != "features"} or None
-        settings = {k: v for k, v in settings.items() if v is not None}
+        settings = {k: v for k, v in settings.items() if (k, v) != ("loss", None)}
         few = list(settings["runs"].items())[: FEW.get(system, 1)]
         settings["runs"] = {name: small_run(run) for name, run in few}
         content["systems"][system] = settings
