@@ -21,9 +21,8 @@ from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.trained import described, trained
 from reprolib.models.direction import in_styles, one_way, random_styles, style_of
 from reprolib.models.inference import channels_of, restore, to_uint8, translate
-from reprolib.models.large import LARGE, Large
+from reprolib.models.large import LARGE, TILE, Large
 from reprolib.models.system import Direction, System
-from reprolib.models.tiling import TILE
 from reprolib.progress import track
 
 RUN = {"dehazing": restore, "translation": translate}

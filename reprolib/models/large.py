@@ -20,10 +20,13 @@ from torch.overrides import TorchFunctionMode
 from reprolib.models.inference import channels_of
 from reprolib.models.statistics import is_mean_over_pixels, sampled, with_means
 from reprolib.models.system import System
-from reprolib.models.tiling import TILE, in_tiles
+from reprolib.models.tiling import in_tiles
 
 LARGE = 2**22
 """Pixels above which a picture is not computed at once if nothing else is asked for; benchmarks are smaller."""
+
+TILE = 640
+"""Side of tiles in pixels: those of 1,024 are 3.4 GiB with FFA-Net, more than a laptop likes to spare."""
 
 
 class Large(nn.Module):
@@ -49,7 +52,7 @@ class Large(nn.Module):
         """
         if self.tiled and self.takes_means:
             return (f"tiled, with {self.system.name}'s means over all pixels from parts of the picture "
-                    "(up to 9 of 255 steps off where it was measured, docs/large-pictures.md); --tile 0 computes "
+                    "(up to 32 of 255 steps off where it was measured, docs/large-pictures.md); --tile 0 computes "
                     "it at once")
         if self.tiled or self.system.large is not None:
             return None

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 SIDE = 128
 """Of a crop in pixels."""
 
-CROPS = (7, 9)
+CROPS = (4, 7)
 """Down and across; together about as many pixels as one tile, hence as much memory."""
 
 
