@@ -24,6 +24,7 @@ from reprolib.runs.places import Places
 from reprolib.runs.profile import TaskRun
 from reprolib.runs.rows import metrics_of
 from reprolib.runs.run import DehazingRun
+from reprolib.training.run import originate
 from reprolib.training.verify import Verified, stamp, train_again
 
 
@@ -42,13 +43,14 @@ def verify_run(run: TaskRun, steps: int | None = None, *, root: Path = Path(), d
         UserError: as `reprolib.training.verify.train_again` and `reprolib.evaluation.run.measure_run`; a part of the
             pictures of a translator, or of a run that was never measured.
     """
-    places = Places(run, root)
-    if pictures is not None and not (isinstance(run, DehazingRun) and places.records.is_file()):
+    if pictures is not None and not (isinstance(run, DehazingRun) and Places(
+            originate(run, root, data_root, init).run, root).records.is_file()):
         raise UserError("only a dehazer that was measured can be held against some of its pictures",
                         where="--pictures", fix="leave it out")
     verified = train_again(run, steps, root=root, data_root=data_root, accelerator=accelerator, init=init)
     if not verified.same:
         return verified
+    places = Places(verified.run, root)
     if pictures is not None:
         again = partial(difference_of, pictures=pictures, root=root)
         ((count, difference),) = side_by_side(again, [verified.run], None, accelerator, always=True)

@@ -79,8 +79,9 @@ def on_real_test_sets(root: Path = Path()) -> list[str]:
         if r.metric not in SHOWN or r.value is None or not r.tabled or r.protocol != DEFAULT \
                 or get_dataset(r.dataset).embedded or r.n != size_of_split(r.dataset) or r.n < FEWEST:
             continue
-        name = r.dataset, _label(r), _weights(r)
-        row = rows.setdefault(name, {"": _label(r), "weights": _weights(r),
+        label, weights = _label(r), _weights(r)
+        name = r.dataset, label, weights
+        row = rows.setdefault(name, {"": label, "weights": weights,
                                      "test set": f"{get_dataset(r.dataset).title}, {r.n} pictures"})
         cell = _printed(r)
         gap = math.inf if cell is None or cell.value is None else abs(r.value - cell.value)
