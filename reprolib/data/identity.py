@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 
 from reprolib.data.paired import PairedFolder, open_split
-from reprolib.data.registry import get_dataset, locate
+from reprolib.data.registry import data_home, get_dataset, locate
 from reprolib.data.scenes import SceneFolder, open_scenes
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError
@@ -95,7 +95,12 @@ def file_identity(path: Path) -> Identity:
 
 
 def why_absent(name: str) -> str:
-    """Why a dataset is not on this machine, in words; empty if it is."""
+    """Why a dataset is not on this machine, in words; empty if it is.
+
+    Raises:
+        UserError: REPROLIB_DATA names no place, which says nothing of what is here.
+    """
+    data_home()
     try:
         locate(name)
     except UserError as error:

@@ -17,6 +17,7 @@ from reprolib.data.images import read_rgb
 from reprolib.data.paired import number
 from reprolib.data.scenes import FLOORED, find_scenes, read_depth
 from reprolib.errors import UserError
+from reprolib.impostors import impostor
 
 if TYPE_CHECKING:
     import h5py
@@ -57,7 +58,9 @@ def open_source(path: Path) -> Iterator[Source]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise UserError("not an HDF5 file, or cut short", where=path, fix=ADVICE) from error
+        known = impostor(path)
+        what = f"not an HDF5 file but {known.what}" if known else "not an HDF5 file, or cut short"
+        raise UserError(what, where=path, fix=known.fix if known else ADVICE) from error
     with file:
         yield _labelled(file, path)
 

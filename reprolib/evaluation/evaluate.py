@@ -9,13 +9,14 @@ from typing import Any
 from reprolib import models
 from reprolib.data.content import check_label_maps
 from reprolib.data.notes import note_of, sample_note
-from reprolib.data.paired import open_split
+from reprolib.data.paired import PairedFolder, open_split
 from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import Domains, open_domains
 from reprolib.errors import UserError, unknown
 from reprolib.evaluation.dehazing import mean, measure_pairs
 from reprolib.evaluation.networks import device, learned, load_network
 from reprolib.evaluation.result import Evaluation
+from reprolib.evaluation.seen import seen_in_training, told
 from reprolib.evaluation.translation import (
     by_kind,
     counts,
@@ -97,7 +98,8 @@ def _dehazer(spec: System, dataset: str, weights: Path | None, root: Path | None
         system=spec.name, dataset=dataset, split=split, n=len(rows), protocol=protocol, prefix="hazy_",
         scores={name: mean([r.restored[name] for r in rows]) for name in metrics},
         input_scores={name: mean([r.hazy[name] for r in rows]) for name in metrics},
-        collapsed=tuple(r.image for r in rows if r.collapsed), note=_note(dataset, root, split, len(rows)),
+        collapsed=tuple(r.image for r in rows if r.collapsed),
+        note=_note(weights, dataset, pairs, root, split, len(rows)),
         weights=str(weights) if weights else None, params=learned(spec, network))
 
 
@@ -141,10 +143,12 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
         scores={name: score.value for name, score in scores.items()},
         input_scores={name: score.value for name, score in before.items()},
         details={name: score.details for name, score in scores.items()}, collapsed=tuple(collapsed),
-        note=_note(dataset, root, split, *counts(domains, direction)),
+        note=_note(weights, dataset, domains, root, split, *counts(domains, direction)),
         weights=str(weights) if weights else None, params=learned(spec, network))
 
 
-def _note(dataset: str, root: Path | None, split: str, n: int, n_real: int = 0) -> str:
-    """What the dataset has to be said of, and how much of it was measured."""
-    return "; ".join(filter(None, (note_of(dataset, root), sample_note(dataset, split, n, n_real))))
+def _note(weights: Path | None, dataset: str, pictures: PairedFolder | Domains, root: Path | None, split: str, n: int,
+          n_real: int = 0) -> str:
+    """What has to be said of the dataset, how much of it was measured, and how much of that was trained on."""
+    seen = told(seen_in_training(weights, dataset, pictures)) if weights else ""
+    return "; ".join(filter(None, (note_of(dataset, root), sample_note(dataset, split, n, n_real), seen)))

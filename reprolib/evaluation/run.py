@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from reprolib import models
+from reprolib.data.content import check_label_maps
 from reprolib.data.identity import lacking, why_absent
+from reprolib.data.paired import open_split
+from reprolib.data.registry import get_dataset
+from reprolib.data.unpaired import open_domains
+from reprolib.errors import UserError
 from reprolib.evaluation.dehazing import measure_dehazer
 from reprolib.evaluation.record import Record, read_file
+from reprolib.evaluation.seen import seen_in_training, told
 from reprolib.files import sweep
 from reprolib.models.system import Direction
 from reprolib.progress import say
@@ -28,7 +35,8 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
 
     Raises:
         UserError: no checkpoint, one of another run (train again), data that are not here, a translator that has no
-            such direction, or a run that another process trains or measures.
+            such direction, or a run that another process trains or measures; test pictures that were trained on, or
+            label maps that are none.
     """
     places = Places(run, root if into is None else into)
     with alone(places.work, run.id):
@@ -40,12 +48,29 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
             sweep(folder)
         for path in (places.records, places.images, places.reverse / "records.json"):
             sweep(path.parent, path.name)
+        _refuse_what_says_nothing(run, root, direction)
         if isinstance(run, DehazingRun):
             assert direction == "ab", "a dehazer has one direction"
             return measure_dehazer(run, root, into)
         from reprolib.evaluation.translation import measure_translator  # a dehazer need not wait for it to load
 
         return measure_translator(run, root, into, direction)
+
+
+def _refuse_what_says_nothing(run: TaskRun, root: Path, direction: Direction) -> None:
+    """Stop before pictures are measured that were trained on, or scored by label maps that are none.
+
+    Raises:
+        UserError: as it says.
+    """
+    if direction == "ab" and get_dataset(run.measured_on).label_maps:
+        check_label_maps(run.measured_on, open_domains(run.measured_on, "test"))
+    if not models.get(run.system).trained:
+        return
+    opener = open_split if isinstance(run, DehazingRun) else open_domains
+    if found := seen_in_training(Places(run, root).weights, run.measured_on, opener(run.measured_on, "test")):
+        fix = "measure it on other pictures" if run.weights_of else "train it again, which leaves them out"
+        raise UserError(f"'{run.trained_as}' was {told(found)}", where=run.measured_on, fix=fix)
 
 
 def forget(profile: Profile, system: str, root: Path = Path()) -> None:

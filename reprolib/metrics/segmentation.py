@@ -143,7 +143,7 @@ def load_segmenter(weights: Path) -> DRND22:
         UserError: no such file, or not a segmenter.
     """
     if not weights.is_file():
-        raise UserError("no trained segmenter", where=weights, fix="run `reprolib train-segmenter DATASET`")
+        raise UserError("no trained segmenter", where=weights, fix="run `reprolib segmenter`")
     segmenter = DRND22(**read_header(weights, "segmenter").options).eval()
     load_weights(segmenter, weights)
     return segmenter

@@ -175,9 +175,12 @@ def test_a_picture_of_another_size_is_named(tmp_path: Path, monkeypatch: pytest.
 
 def test_other_files_than_nyus_are_refused(labelled: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mat"
-    for content in (b"", b"MATLAB 5.0 MAT-file", labelled.read_bytes()[: labelled.stat().st_size // 2]):
+    cut = labelled.read_bytes()[: labelled.stat().st_size // 2]
+    for content, said in ((b"", "an empty file"), (b"MATLAB 5.0 MAT-file", ", or cut short"), (cut, ", or cut short"),
+                          (b"version https://git-lfs.github.com/spec/v1\n", "but a Git LFS pointer"),
+                          (b"<!DOCTYPE html><title>Sign in</title>", "but a web page")):
         bad.write_bytes(content)
-        with pytest.raises(UserError, match="not an HDF5 file, or cut short"):
+        with pytest.raises(UserError, match=f"not an HDF5 file.*{said}"):
             make("reside-its", bad, tmp_path / "out")
     for names in ({"images": images()}, {"images": images(), "depths": depths()}, {"depths": depths()},
                   {"images": images().transpose(0, 3, 2, 1).astype(float), "depths": depths().transpose(0, 2, 1)}):

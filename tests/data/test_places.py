@@ -12,6 +12,7 @@ from layouts import install
 from typer.testing import CliRunner
 
 from reprolib.commands.data import app
+from reprolib.data.identity import is_here, lacking, why_absent
 from reprolib.data.registry import REGISTERED, data_home, locate
 from reprolib.data.unpaired import open_domains
 from reprolib.errors import UserError
@@ -56,6 +57,16 @@ def test_kind_44_markup_in_a_path_is_printed_as_it_is(here: Path) -> None:
     assert str(places["horse2zebra"]) in listed and "/gone/[/x] (gone)" in listed
     told = CliRunner().invoke(app, ["verify", "horse2zebra"], catch_exceptions=False).stdout
     assert f"horse2zebra in {places['horse2zebra']}: something is wrong" in told
+
+
+def test_a_mistyped_place_is_not_taken_for_data_that_are_not_here(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they are not, records and digests stand: a typo must not let stale ones stand."""
+    monkeypatch.setenv("REPROLIB_DATA", "/typo")
+    for ask in (why_absent, is_here, lambda name: lacking([name])):
+        with pytest.raises(UserError, match="REPROLIB_DATA names is no folder"):
+            ask("nh-haze")
+    monkeypatch.delenv("REPROLIB_DATA")
+    assert lacking(["nh-haze"]) == ["nh-haze"] and not is_here("nh-haze")
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

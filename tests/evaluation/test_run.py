@@ -14,10 +14,13 @@ import pytest
 from evaluation.conftest import dehazing_run, leave_checkpoint, leave_segmenter, translation_run
 
 from reprolib import models
-from reprolib.data.images import list_images, read_rgb
+from reprolib.commands.train import segmenter
+from reprolib.data.images import list_images, read_rgb, write_image
 from reprolib.errors import UserError
+from reprolib.evaluation import translation
 from reprolib.evaluation.record import read_file
 from reprolib.evaluation.run import forget, measure_run
+from reprolib.files import write_yaml
 from reprolib.metrics import Score
 from reprolib.metrics.ciede2000 import ciede2000
 from reprolib.models.objective import Contrast
@@ -212,6 +215,23 @@ def test_label_maps_are_scored_by_the_segmenter_of_the_profile(place: Path, brig
     assert {"miou", "classacc", "pixacc", "pixacc_void"} < set(found)
     assert found["miou"].protocol == "drn" and found["miou"].unit == "%" and "ambiguous" in found["miou"].details
     assert found["miou"].input_value is None
+
+
+def test_pictures_that_are_no_label_maps_are_neither_scored_nor_trained_on(
+        place: Path, brightness: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two halves of every file are swapped after the training."""
+    run = translation_run(dataset="cityscapes")
+    leave_checkpoint(run)
+    leave_segmenter("cityscapes")
+    for path in (place / "downloads/cityscapes").rglob("*.jpg"):
+        write_image(path, np.roll(read_rgb(path), read_rgb(path).shape[1] // 2, axis=1))
+    monkeypatch.setattr(translation, "translate_all", None)
+    with pytest.raises(UserError, match="% of the pixels of cityscapes's label maps have no colour .*look swapped"):
+        measure_run(run)
+    write_yaml(place / "profiles/test/params.yaml", {"systems": {"cut": {"runs": {"cut": {"dataset": "cityscapes"}}}}})
+    with pytest.raises(UserError, match="have no colour of Cityscapes' palette .*cityscapes/train.*look swapped"):
+        segmenter("test")
+    assert not (place / "runs/test/segmenter-cityscapes").exists()
 
 
 def test_one_colour_is_no_number(place: Path, brightness: Callable[..., Any]) -> None:

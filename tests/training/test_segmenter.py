@@ -153,5 +153,5 @@ def test_bad_settings(dataset: Path, tmp_path: Path) -> None:
     loose = Domains(ImageFolder(domains.a.files), ImageFolder(domains.b.files))
     with pytest.raises(UserError, match="without a common order"):
         LabelledBatches(loose, (32, 32), 24, 2, 1, 0)
-    with pytest.raises(UserError, match="no trained segmenter .*train-segmenter"):
+    with pytest.raises(UserError, match="no trained segmenter .*run `reprolib segmenter`"):
         load_segmenter(tmp_path / "last.safetensors")
