@@ -7,7 +7,8 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -66,6 +67,17 @@ def sweep(folder: Path, name: str = "*") -> None:
     for path in folder.glob(f".{name}.*"):
         if LEFT_OVER.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def rewriting(path: Path) -> Iterator[None]:
+    """A file that is read and written again: by nobody else meanwhile; what a killed process left of it goes."""
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        sweep(path.parent, path.name)
+        yield
 
 
 def _prefix(name: str) -> str:

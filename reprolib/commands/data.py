@@ -37,6 +37,7 @@ def data_prepare(name: str) -> None:
     """Make an embedded dataset out of pictures inside Python packages."""
     from reprolib.data.prepare import prepare
 
+    _refuse_own(name)
     print(prepare(name))
 
 
@@ -71,6 +72,7 @@ def data_download(
     """Download a dataset from its public address, check and register it; stopped, the same command goes on."""
     from reprolib.data.download import download
 
+    _refuse_own(name)
     print(download(name, output, lambda terms: _accept(terms, yes)))
 
 
@@ -79,6 +81,7 @@ def data_register(name: str, path: Path) -> None:
     """Check a downloaded dataset and remember where it is."""
     from reprolib.data.verify import register
 
+    _refuse_own(name)
     print(register(name, path))
 
 
@@ -88,13 +91,28 @@ def data_verify(
     root: Root = None,
     full: Annotated[bool, typer.Option(help="Decode every picture, and look for copies across splits.")] = False,
 ) -> None:
-    """Check that a dataset is whole, and that its pictures show what they should."""
+    """Check that a dataset is whole, and that its pictures show what they should.
+
+    Own pictures are checked as `reprolib data verify hazy=DIR,clear=DIR`, or a=DIR,b=DIR.
+    """
+    from reprolib.data.registry import get_dataset
     from reprolib.data.verify import verify
 
+    if get_dataset(name).own:
+        refuse("folders of own pictures", root=root)
     report = verify(name, root, full=full)
     print(report)
     if report.problems:
         raise typer.Exit(1)
+
+
+def _refuse_own(name: str) -> None:
+    """Folders of own pictures are neither made nor fetched nor registered."""
+    from reprolib.data.registry import get_dataset
+
+    if get_dataset(name).own:
+        raise UserError("folders of own pictures are used as they are", where=name,
+                        fix="give them with --data; `reprolib data verify` checks them")
 
 
 def _accept(terms: str, yes: bool) -> bool:

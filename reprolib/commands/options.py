@@ -66,7 +66,19 @@ def own_pictures(data: str | None, dataset: str | None, root: Path | None) -> st
                         fix="write hazy=DIR,clear=DIR, or a=DIR,b=DIR")
     if len({os.path.realpath(folder) for folder in own.own.values()}) == 1:
         raise UserError("both sides are one folder", where=f"--data {data}", fix="name two")
+    _tell_faults(own.name)
     return own.name
+
+
+def _tell_faults(name: str) -> None:
+    """Say on stderr what is strange about own pictures, such as hazy and clear ones that look swapped: nobody else has
+    looked at them. Of several processes of torchrun the first one speaks."""
+    from reprolib.data.verify import verify
+    from reprolib.progress import say
+
+    if os.environ.get("RANK", "0") == "0":
+        for problem in verify(name).problems:
+            say(f"own pictures: {problem}")
 
 
 def refuse(command: str, **given: object) -> None:

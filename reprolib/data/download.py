@@ -21,9 +21,9 @@ from reprolib.data.fetch import ELSEWHERE, Resumed
 from reprolib.data.make import make
 from reprolib.data.registry import REGISTERED, Dataset, data_home, get_dataset, registered
 from reprolib.data.unpack import unpacked
-from reprolib.data.verify import Report, register, rewriting, verify
+from reprolib.data.verify import Report, register, verify
 from reprolib.errors import UserError, unknown
-from reprolib.files import sha256, write_text
+from reprolib.files import rewriting, sha256, write_text
 from reprolib.progress import say
 
 KEPT = REGISTERED.with_name("downloads.json")

@@ -5,25 +5,24 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from reprolib.data.content import NO_MAP, check_label_maps, is_hazier, second_names, spread
 from reprolib.data.copies import Copy, copies, twins
 from reprolib.data.images import list_images, read_rgb, read_size
 from reprolib.data.labels import share_of_no_colour
 from reprolib.data.paired import PairedFolder, cut_border, find_pairs, find_pictures, number, open_split
-from reprolib.data.registry import REGISTERED, Dataset, get_dataset, locate, registered
+from reprolib.data.registry import ALL, REGISTERED, Dataset, get_dataset, locate, registered
 from reprolib.data.scenes import SceneFolder, find_scenes
 from reprolib.data.unpaired import SIDES, Domains, ImageFolder, domain_folder, open_domains, unusable
 from reprolib.errors import UserError
-from reprolib.files import sweep, write_text
+from reprolib.files import rewriting, write_text
 from reprolib.progress import track
 
 SHOWN = 20
@@ -90,6 +89,8 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
     dataset = get_dataset(name)
     if dataset.parts:
         raise UserError(f"'{name}' is a mixture of {', '.join(dataset.parts)}", fix="check each of them")
+    if dataset.own:
+        return _verify_own(dataset, full)
     report = Report(name, locate(name, root))
     if dataset.task == "translation":
         _check_domains(dataset, report, full)
@@ -127,6 +128,29 @@ def verify(name: str, root: Path | None = None, full: bool = False) -> Report:
     return report
 
 
+def _verify_own(dataset: Dataset, full: bool) -> Report:
+    """Somebody's own pictures: no manifest says how many there must be, but pairs must be pairs and files pictures."""
+    report = Report(dataset.title, next(iter(dataset.own.values())))
+    try:
+        opened = open_split(dataset.name, ALL) if dataset.task == "dehazing" else open_domains(dataset.name, ALL)
+    except UserError as error:
+        report.problems.append(str(error))
+        return report
+    if isinstance(opened, PairedFolder):
+        report.expected = report.counts["pairs"] = len(opened)
+        _check_names([hazy for _, hazy, _ in opened.files], report)
+        _check_files(dataset, opened.files if full else spread(opened.files, SAMPLE), report)
+    else:
+        report.unit = "picture"
+        report.expected = report.counts["pictures"] = len(opened.a) + len(opened.b)
+        for domain, images in (("a", opened.a), ("b", opened.b)):
+            _check_names(images.files, report)
+            _check_domain(dataset, dataset.own[domain], images.files if full else spread(images.files, SAMPLE), report)
+    if full and not report.problems:
+        _tell_copies(twins(opened), "there twice", report)
+    return report
+
+
 def register(name: str, path: Path) -> Report:
     """Check a downloaded dataset and remember its folder in .reprolib/datasets.json.
 
@@ -148,15 +172,6 @@ def register(name: str, path: Path) -> Report:
         places = {**registered(), name: str(Path(path).resolve())}
         write_text(REGISTERED, json.dumps(places, indent=1, sort_keys=True) + "\n")
     return report
-
-
-@contextmanager
-def rewriting(path: Path) -> Iterator[None]:
-    """A file that is read and written again: by nobody else meanwhile; what a killed process left of it goes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        sweep(path.parent, path.name)
-        yield
 
 
 def count(n: int, unit: str) -> str:
@@ -248,7 +263,7 @@ def _check_files(dataset: Dataset, files: list[tuple[str, Path, Path]], report: 
     faults: list[str] = []
     same: list[str] = []
     bad = swapped = 0
-    for _, hazy, clear in track(files, f"checking {dataset.name}"):
+    for _, hazy, clear in track(files, f"checking {report.name}"):
         before = len(faults)
         try:
             size = read_size(hazy)
@@ -335,7 +350,7 @@ def _check_domains(dataset: Dataset, report: Report, full: bool) -> None:
 def _check_domain(dataset: Dataset, folder: Path, pictures: list[Path], report: Report) -> None:
     """Open pictures of one folder; one sentence for each bad one, or one for all if none is good."""
     images, problems = ImageFolder(pictures, dataset.source), []
-    for index, path in enumerate(track(pictures, f"checking {dataset.name}")):
+    for index, path in enumerate(track(pictures, f"checking {report.name}")):
         if fault := unusable(images, index):
             problems.append(f"{path.name}: {fault[1]}")
             continue

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layouts import LAYOUTS, install
+from layouts import LAYOUTS, install, landscape, under_haze
 from PIL import Image
 
+from reprolib.commands.main import run
+from reprolib.commands.options import own_pictures
 from reprolib.data import labels, registry
 from reprolib.data.content import check_label_maps, is_hazier, second_names
 from reprolib.data.images import read_rgb, write_png
@@ -60,6 +62,36 @@ def test_kind_5_hazy_and_clear_swapped(places: dict[str, Path]) -> None:
         hazy.write_bytes(clear.read_bytes())
         clear.write_bytes(before)
     assert "hazy and clear look swapped: in 18 of 18 pairs the clear picture is" in sole_problem("dense-haze")
+
+
+def test_kind_5_own_pictures_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a manifest: by `data verify`, and whenever they are given."""
+    for scene in range(4):
+        clear = landscape(scene, (24, 20))
+        write_png(tmp_path / "clear" / f"{scene}.png", clear)
+        write_png(tmp_path / "hazy" / f"{scene}.png", under_haze(clear, 1.0, 0.9))
+    hazy, clear = f"hazy={tmp_path / 'hazy'}", f"clear={tmp_path / 'clear'}"
+    swapped = f"hazy={tmp_path / 'clear'},clear={tmp_path / 'hazy'}"
+    assert run(["data", "verify", f"{hazy},{clear}", "--full"]) == 0
+    assert "complete: 4 pairs, 4 of them decoded" in capsys.readouterr().out
+    assert run(["data", "verify", swapped]) == 1
+    fault = "hazy and clear look swapped: in 4 of 4 pairs the clear picture is the brighter and flatter one"
+    assert fault in capsys.readouterr().out
+    own_pictures(swapped, None, None)
+    assert capsys.readouterr().err == f"own pictures: {fault}\n"
+    shutil.copy(tmp_path / "hazy" / "1.png", tmp_path / "clear" / "1.png")
+    assert sole_problem(f"{hazy},{clear}").startswith("1 pair of two equal pictures, no haze between them: 1.png")
+    (tmp_path / "hazy" / "9.png").write_bytes(b"<html>")
+    assert "1 hazy picture has no clear one: 9.png" in sole_problem(f"{hazy},{clear}")
+    domains = f"a={tmp_path / 'hazy'},b={tmp_path / 'clear'}"
+    assert "not a picture but a web page" in sole_problem(domains)
+    (tmp_path / "hazy" / "9.png").unlink()
+    assert str(verify(domains)).endswith("complete: 8 pictures, 8 of them decoded without fault")
+    for words in (["register", domains, str(tmp_path)], ["download", domains], ["prepare", domains],
+                  ["verify", domains, "--root", str(tmp_path)]):
+        assert run(["data", *words]) == 2
+        assert "folders of own pictures" in capsys.readouterr().err
 
 
 def test_kind_36_a_picture_under_two_names(places: dict[str, Path]) -> None:

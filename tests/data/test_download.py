@@ -25,9 +25,8 @@ from reprolib.data import fetch, registry
 from reprolib.data.download import download, download_of
 from reprolib.data.registry import Dataset, datasets, locate
 from reprolib.data.unpack import unpacked
-from reprolib.data.verify import rewriting
 from reprolib.errors import UserError
-from reprolib.files import sha256
+from reprolib.files import rewriting, sha256
 
 COUNTS = {"trainA": 3, "trainB": 3, "testA": 2, "testB": 2}
 
