@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from reprolib import models
 from reprolib.data.content import check_label_maps
 from reprolib.data.notes import note_of, sample_note
@@ -62,7 +64,8 @@ def evaluate(system: str, dataset: str, *, weights: Path | None = None, root: Pa
 
     Raises:
         UserError: unknown names, missing data, weights that do not fit, a metric that cannot be had of this system or
-            dataset, or an option that this task does not have. All before anything is computed.
+            dataset, or an option that this task does not have, all before anything is computed; a network that answers
+            a picture, which is named, with numbers that are not finite.
     """
     spec = models.get(system)
     if spec.task == "dehazing":
@@ -92,7 +95,7 @@ def _dehazer(spec: System, dataset: str, weights: Path | None, root: Path | None
     get_protocol(protocol)
     of_pictures(metrics)
     pairs = open_split(dataset, split, root=root, limit=limit)
-    network = load_network(spec, weights, **options).to(device())
+    network = _answering(load_network(spec, weights, **options).to(device()), spec.name)
     rows = list(measure_pairs(network, spec.multiple, pairs, metrics, protocol, pictures))
     return Evaluation(
         system=spec.name, dataset=dataset, split=split, n=len(rows), protocol=protocol, prefix="hazy_",
@@ -127,7 +130,7 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
     seen = domains.in_channels(channels_of(network))
     before = score_sets(list(seen.a), seen, of_sets, again=True)
     files = [] if pictures is None else picture_files(pictures, domains)
-    fakes = translate_all(one_way(network, direction), spec.multiple, seen.a)
+    fakes = translate_all(_answering(one_way(network, direction), spec.name), spec.multiple, seen.a)
     if files:
         write_pictures(files, fakes)
     scores = score_sets(fakes, seen, of_sets)
@@ -145,6 +148,18 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
         details={name: score.details for name, score in scores.items()}, collapsed=tuple(collapsed),
         note=_note(weights, dataset, domains, root, split, *counts(domains, direction)),
         weights=str(weights) if weights else None, params=learned(spec, network))
+
+
+def _answering(network: nn.Module, name: str) -> nn.Module:
+    """A network that refuses to answer with what are no numbers; whoever runs it on a picture names that."""
+
+    def check(_network: nn.Module, _given: object, answer_BCHW: Tensor) -> None:
+        if not answer_BCHW.isfinite().all():
+            raise UserError(f"{name} answers with numbers that are not finite",
+                            fix="check the weights with another picture")
+
+    network.register_forward_hook(check)
+    return network
 
 
 def _note(weights: Path | None, dataset: str, pictures: PairedFolder | Domains, root: Path | None, split: str, n: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from reprolib.evaluation.record import read_records
 from reprolib.evaluation.run import measure_run
 from reprolib.evaluation.score import score
 from reprolib.metrics.protocols import PROTOCOLS, measure
+from reprolib.models.weights import read_header, read_state, save_weights
 from reprolib.report import protocols as table
 
 
@@ -73,8 +75,6 @@ def test_options_that_do_not_fit_a_dehazer(place: Path, options: dict[str, Any],
 ])
 def test_a_translator_is_refused_before_it_translates(place: Path, monkeypatch: pytest.MonkeyPatch, dataset: str,
                                                       options: dict[str, Any], said: str) -> None:
-    import sys
-
     monkeypatch.setattr(sys.modules["reprolib.evaluation.evaluate"], "translate_all", pytest.fail)
     with pytest.raises(UserError, match=said):
         evaluate("cut", dataset, network={"width": 4, "blocks": 1}, **options)
@@ -195,6 +195,25 @@ def test_kind_13_evaluate_names_the_picture_that_a_network_cannot_take(place: Pa
         write_png(path, np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(UserError, match=rf"cannot take 16x16 pixels \(.*{pairs.files[1][1].name}\)"):
         evaluate("msbdn", "nh-haze")
+
+
+def test_kind_3_evaluate_names_the_picture_that_a_network_answers_with_no_numbers(
+        place: Path, tmp_path: Path, brightness: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    dehazer, translator = leave_checkpoint(dehazing_run()), leave_checkpoint(translation_run())
+    save_weights({name: tensor.abs() * 1e30 for name, tensor in read_state(dehazer).items()}, dehazer,
+                 header=read_header(dehazer))  # each a number, their products none
+
+    class NoNumbers(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * float("nan")
+
+    monkeypatch.setattr(sys.modules["reprolib.evaluation.evaluate"], "one_way", lambda *_: NoNumbers())
+    first = {"nh-haze": open_split("nh-haze", "test").files[0][1],
+             "horse2zebra": list_images(next(place.rglob("testA")))[0]}
+    for system, dataset, weights in (("aodnet", "nh-haze", dehazer), ("cut", "horse2zebra", translator)):
+        with pytest.raises(UserError, match=rf"{system} answers with numbers that are not .*{first[dataset].name}"):
+            evaluate(system, dataset, weights=weights, pictures=tmp_path / "kept")
+        assert not (tmp_path / "kept").exists(), "no black picture"
 
 
 def test_kind_13_score_names_the_picture_that_is_too_small(tmp_path: Path) -> None:
