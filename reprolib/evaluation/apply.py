@@ -107,6 +107,8 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
     if tile and not large[0].tiled:
         raise UserError(f"{name} takes something of all pixels, and tiles would show",
                         fix="leave --tile out: large pictures are taken care of")
+    if folder := next((target for _, targets in planned for target in targets if target.is_dir()), None):
+        raise UserError("a folder lies where a picture is to go", where=folder, fix="choose another place")
     replaced = sum(target.exists() for _, targets in planned for target in targets)
     for path, targets in track(planned, f"{task} with {name}"):
         try:
@@ -152,6 +154,9 @@ def _plan(source: Path, output: Path, form: str, subfolders: bool, count: int,
     """Each input and its `count` outputs."""
     marks = [""] if count == 1 else [f"-{number:0{len(str(count))}d}" for number in range(1, count + 1)]
     if source.is_dir():
+        if output.is_file():
+            raise UserError("the pictures of a folder go to a folder, and this is a file", where=output,
+                            fix="choose another place")
         listing = survey(source, subfolders)
         if note := listing.note():
             outcome.notes.append(note)
@@ -160,6 +165,8 @@ def _plan(source: Path, output: Path, form: str, subfolders: bool, count: int,
         if subfolders and place != _real(source):  # what an earlier run wrote is no input
             inputs = [path for path in inputs if not _real(path).is_relative_to(place)]
         return list(zip(inputs, _named(inputs, output, form, source if subfolders else None, marks), strict=True))
+    if not source.exists():
+        raise UserError("no such picture or folder", where=source, fix="check the path")
     if output.is_dir():
         return [(source, _named([source], output, form, None, marks)[0])]
     kind = output.suffix.lower()

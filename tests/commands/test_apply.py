@@ -70,6 +70,19 @@ def test_kind_12_a_name_with_a_line_end_and_a_colour_is_one_line(
     assert code == 2 and r"two\nlines \x1b[31mred.png" in line and "\x1b" not in out + err
 
 
+def test_kind_4_what_lies_where_pictures_are_to_go_is_told_before_work_starts(tmp_path: Path) -> None:
+    for name in "12":
+        write_png(tmp_path / "in" / f"{name}.png", photo())
+    (tmp_path / "out" / "2.png").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"a folder lies where a picture is to go \(.*2.png\)"):
+        dehaze(tmp_path / "in", tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["2.png"]
+    with pytest.raises(UserError, match="the pictures of a folder go to a folder, and this is a file"):
+        dehaze(tmp_path / "in", tmp_path / "in" / "1.png")
+    with pytest.raises(UserError, match=r"no such picture or folder \(.*gone\)"):
+        dehaze(tmp_path / "gone", tmp_path / "new")
+
+
 def test_one_bad_picture_by_itself_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     with pytest.raises(UserError, match="an empty file"):
