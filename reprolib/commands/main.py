@@ -54,6 +54,9 @@ def run(words: list[str]) -> int:
     try:
         if processes > 1 and words[:1] not in [[name] for name in SEVERAL]:
             raise UserError(f"only `{', '.join(SEVERAL)}` runs in several processes", fix="start it without torchrun")
+        if any(not word or (word.startswith("--") and word.endswith("=")) for word in words):
+            # As a path it would be the current folder.
+            raise UserError("an empty value on the command line", fix="a variable of a script may not be set")
         return _invoke(words)
     except (Exception, KeyboardInterrupt) as error:
         text, code = explain(error)

@@ -134,7 +134,7 @@ def sample_positions(features: Sequence[Tensor], patches: int, generator: torch.
         height, width = feature.shape[2:]
         if patches > height * width and not allow_fewer:
             raise UserError(f"{patches} patches asked of a layer with {width}x{height} positions",
-                            fix=f"ask for at most {height * width}, or raise crop")
+                            fix=f"lower patches to {height * width}, or raise crop")
         chosen = torch.randperm(height * width, generator=generator)[:patches]
         positions.append(to_device(chosen, feature.device))
     return positions

@@ -316,6 +316,9 @@ def _checked_dataclass(like: D, settings: Mapping[str, Any], place: str) -> D:
 
 def _json(settings: Mapping[str, Any], place: str) -> str:
     """Read as JSON, lists may be tuples while nothing else is coerced."""
+    for key, value in settings.items():
+        if "\\ud" in ascii(value):  # a byte of a file's name that is no UTF-8, which neither JSON nor a header can say
+            raise UserError(f"the name of {key} is no UTF-8: {value}", where=place, fix="rename the file or folder")
     try:
         return json.dumps(dict(settings))
     except TypeError as error:

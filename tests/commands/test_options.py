@@ -44,6 +44,14 @@ def test_a_value_that_cannot_be_is_one_line(reprolib: Reprolib, tiny: Path, word
     assert answer.code == 2 and told in answer.line
 
 
+@pytest.mark.parametrize("words", [
+    ("dehaze", "", "out.png", "--system", "dcp"), ("dehaze", "in.png", "", "--system", "dcp"),
+    (*EVALUATE, "--output", ""), (*EVALUATE, "--output="), ("data", "register", "nh-haze", "")])
+def test_kind_12_an_empty_value_is_no_current_folder(reprolib: Reprolib, tiny: Path, words: tuple[str, ...]) -> None:
+    answer = reprolib(*words)
+    assert answer.code == 2 and "an empty value on the command line: a variable" in answer.line
+
+
 @pytest.mark.parametrize("command", [TRAIN, ("bench", "aodnet"), ("segmenter",), ("bench-translators",)])
 def test_kind_24_no_gpu_is_one_line(reprolib: Reprolib, tiny: Path, monkeypatch: pytest.MonkeyPatch,
                             command: tuple[str, ...]) -> None:

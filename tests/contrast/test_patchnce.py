@@ -158,7 +158,7 @@ def test_positions_are_distinct_uniform_and_the_generators() -> None:
 
 def test_more_patches_than_positions() -> None:
     features = [torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 4, 8)]
-    with pytest.raises(UserError, match="256 patches asked of a layer with 8x4 positions: ask for at most 32"):
+    with pytest.raises(UserError, match="256 patches asked of a layer with 8x4 positions: lower patches to 32"):
         sample_positions(features, 256, torch.Generator())
     assert len(sample_positions(features, 32, torch.Generator())[1]) == 32
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,14 @@ def test_kind_20_yaml_is_read_by_the_rules_that_dvc_writes(tmp_path: Path) -> No
     run = read_profile("p", tmp_path).runs["a"]
     assert isinstance(run, DehazingRun) and run.contrast is not None
     assert run.learning_rate == 1e-5 and run.contrast.rate == "1:10"
+
+
+def test_kind_12_a_folder_whose_name_is_no_utf8_trains_nothing_and_is_named(tmp_path: Path) -> None:
+    for side in (b"hazy", b"cl\xe9ar"):
+        (tmp_path / os.fsdecode(side)).mkdir()
+    own = os.fsdecode(b"hazy=%b/hazy,clear=%b/cl\xe9ar" % (os.fsencode(tmp_path), os.fsencode(tmp_path)))
+    with pytest.raises(UserError, match=r"^the name of dataset is no UTF-8: .*cl\\udce9ar .*: rename the file"):
+        find("p", "aodnet", own, profile(tmp_path, {"aodnet": AODNET}))
 
 
 def test_a_changed_run_has_another_place(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_wrong_settings_of_cut_are_said() -> None:
     with pytest.raises(UserError, match="nothing to contrast"):
         build("cut", lambda_x=0.0, lambda_y=0.0)
     _, method = build("cut", patches=256)
-    with pytest.raises(UserError, match="256 patches asked of a layer with 10x8 positions: ask for at most 80"):
+    with pytest.raises(UserError, match="256 patches asked of a layer with 10x8 positions: lower patches to 80"):
         method.step(*batch(0))
 
 
