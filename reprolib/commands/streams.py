@@ -38,6 +38,7 @@ def install() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.stdout, sys.stderr = _lenient(sys.stdout), _lenient(sys.stderr)
     warnings.showwarning = _show
+    sys.unraisablehook = _drop
 
 
 def lost(stream: TextIO | None = None) -> OSError | None:
@@ -55,6 +56,10 @@ def _show(message: Warning | str, category: type[Warning], filename: str, lineno
         print(f"note: {message}", file=file or sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
+
+
+def _drop(_: sys.UnraisableHookArgs) -> None:
+    """What fails while an object is taken down comes of an error that is told in one line, and would print many."""
 
 
 def _lenient(stream: TextIO | None) -> TextIO:

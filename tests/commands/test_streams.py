@@ -55,6 +55,30 @@ def test_kind_40_commands_end_well_without_anybody_to_read_them(tiny: Path, gone
     assert any(text.startswith("{") and json.loads(text)["system"] == "dcp" for text in kept)
 
 
+WITHOUT_SHARED_MEMORY = """
+import errno, multiprocessing.queues, sys
+from reprolib.commands import streams
+from reprolib.commands.main import run
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+streams.install()
+multiprocessing.queues.SimpleQueue.__init__ = multiprocessing.queues.Queue.__init__ = full
+sys.exit(run("train aodnet-dense --accelerator cpu --workers 1".split()))
+"""
+
+
+def test_workers_without_shared_memory_end_the_run_in_one_line(tiny: Path) -> None:
+    """A full /dev/shm refuses the semaphores of their queues; what they fail to take down is not told."""
+    done = subprocess.run([sys.executable, "-c", WITHOUT_SHARED_MEMORY], cwd=tiny, env=environment(), text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 2
+    (line,) = (text for text in done.stderr.splitlines() if "aodnet-dense" not in text)
+    assert line.startswith("reprolib: a process that loads batches died or is stuck: [Errno 28] No space left")
+    assert "(--workers 1): use --workers 0" in line and "--shm-size" in line
+
+
 def reprolib(words: str, **options: object) -> subprocess.CompletedProcess[bytes]:
     command = f"{sys.executable} -m reprolib {words}"
     return subprocess.run(command, shell=True, capture_output=True, check=False, **options)  # type: ignore[call-overload, no-any-return]
