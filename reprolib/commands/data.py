@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reprolib.commands.console import show
 from reprolib.commands.options import Json, Root, refuse
 from reprolib.errors import UserError
+
+if TYPE_CHECKING:
+    from reprolib.data.verify import Report
 
 app = typer.Typer(no_args_is_help=True, help="Prepare, download, register and check datasets.")
 
@@ -73,7 +76,7 @@ def data_download(
     from reprolib.data.download import download
 
     _refuse_own(name)
-    print(download(name, output, lambda terms: _accept(terms, yes)))
+    _print(download(name, output, lambda terms: _accept(terms, yes)))
 
 
 @app.command("register")
@@ -100,7 +103,11 @@ def data_verify(
 
     if get_dataset(name).own:
         refuse("folders of own pictures", root=root)
-    report = verify(name, root, full=full)
+    _print(verify(name, root, full=full))
+
+
+def _print(report: Report) -> None:
+    """Exit code 1 if anything is wrong."""
     print(report)
     if report.problems:
         raise typer.Exit(1)

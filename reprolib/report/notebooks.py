@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ def execute(source: Path, output: Path, parameters: dict[str, Any], name: str = 
         name: stands beside the progress; by default the source's.
 
     Raises:
-        UserError: no such notebook, a parameter it does not have, or a cell that fails.
+        UserError: no such notebook, a parameter it does not have, a kernel that cannot be used, or a cell that fails.
     """
     import nbformat
     import papermill
@@ -119,6 +120,7 @@ def execute(source: Path, output: Path, parameters: dict[str, Any], name: str = 
 
     if not source.is_file():
         raise UserError("no such notebook", where=source, fix="check its name in paper.yaml")
+    of_kernel()  # before anything runs
     known = papermill.inspect_notebook(str(source))
     for parameter in parameters:
         if parameter not in known:
@@ -135,6 +137,9 @@ def execute(source: Path, output: Path, parameters: dict[str, Any], name: str = 
             said = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
             raise UserError(f"cell {error.exec_count} failed: {said}", where=source,
                             fix="open it in JupyterLab and run it") from error
+        except RuntimeError as error:  # of jupyter_client and nbclient
+            raise UserError(f"the kernel did not start, or died: {error}", where=source,
+                            fix="free some memory, or reinstall ipykernel, and run the same command again") from error
         update(cells, "")
     write_text(output, stable(notebook))
     _sign(output)
@@ -162,11 +167,24 @@ def stable(notebook: Any) -> str:
 
 
 def of_kernel() -> dict[str, Any]:
-    """Metadata of a notebook that the kernel `python3` of this environment has opened."""
-    from ipykernel.ipkernel import IPythonKernel
-    from jupyter_client.kernelspec import KernelSpecManager
+    """Metadata of a notebook that the kernel `python3` of this environment has opened.
 
-    spec = KernelSpecManager().get_kernel_spec(KERNEL)
+    Raises:
+        UserError: there is none, its kernel.json is broken, or the Python that it starts has gone.
+    """
+    from ipykernel.ipkernel import IPythonKernel
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from traitlets import TraitError
+
+    manager = KernelSpecManager()
+    place = manager.find_kernel_specs().get(KERNEL)
+    try:
+        spec = manager.get_kernel_spec(KERNEL)
+        if not spec.argv or shutil.which(spec.argv[0]) is None:
+            raise ValueError(f"it starts {' '.join(spec.argv[:1]) or 'nothing'}, which is no program")
+    except (NoSuchKernel, TraitError, TypeError, ValueError, OSError) as error:
+        raise UserError(f"the Jupyter kernel '{KERNEL}' cannot be used: {error}", where=place,
+                        fix="remove that folder, or run `python -m ipykernel install --sys-prefix`") from error
     return {"kernelspec": {"display_name": spec.display_name, "language": spec.language, "name": KERNEL},
             "language_info": dict(IPythonKernel.language_info)}
 

@@ -26,7 +26,7 @@ from reprolib.data.download import download, download_of
 from reprolib.data.registry import Dataset, datasets, locate
 from reprolib.data.unpack import unpacked
 from reprolib.errors import UserError
-from reprolib.files import rewriting, sha256
+from reprolib.files import rewriting, sha256, write_text
 
 COUNTS = {"trainA": 3, "trainB": 3, "testA": 2, "testB": 2}
 
@@ -446,3 +446,12 @@ def _sha256(content: bytes) -> str:
         return sha256(path)
     finally:
         path.unlink()
+
+
+def test_a_registered_folder_that_is_no_longer_right_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPROLIB_DATA", raising=False)
+    write_text(registry.REGISTERED, json.dumps({"nh-haze": str(tmp_path)}))
+    assert run(["data", "download", "nh-haze"]) == 1
+    assert "something is wrong" in capsys.readouterr().out

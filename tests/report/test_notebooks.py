@@ -75,6 +75,27 @@ def test_one_that_fails_is_said_in_a_line_and_the_others_end_with_it(tmp_path: P
     assert not any(map(alive, kernels))
 
 
+@pytest.mark.parametrize(("spec", "told"), [
+    ('{"argv": [', "Expecting value"), ("{}", "it starts nothing"), ('{"argv": 3}', "argv"),
+    ('{"argv": ["/gone/python"], "display_name": "x", "language": "python"}', "/gone/python, which is no program")])
+def test_kind_12_a_broken_kernel_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str,
+                                             told: str) -> None:
+    write_text(tmp_path / "kernels" / "python3" / "kernel.json", spec)
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    write_text(tmp_path / "a.ipynb", json.dumps(
+        {"cells": [cell("1")], "metadata": KERNEL, "nbformat": 4, "nbformat_minor": 4}))
+    with pytest.raises(UserError, match=rf"the Jupyter kernel 'python3' cannot be used: .*{told}.*kernels/python3"):
+        execute(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {})
+
+
+def test_kind_12_a_kernel_that_dies_is_one_line(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.ipynb", json.dumps(
+        {"cells": [cell("import os; os._exit(1)")], "metadata": KERNEL, "nbformat": 4, "nbformat_minor": 4}))
+    with pytest.raises(UserError, match=r"the kernel did not start, or died: .*a.ipynb"):
+        execute(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {})
+    assert not (tmp_path / "b.ipynb").exists()
+
+
 def test_a_profile_has_the_notebooks_of_its_runs(project: Path) -> None:
     every = {name for paper in papers().values() for name in (*paper.tables, *paper.notebooks)}
     for profile in profiles(project):
