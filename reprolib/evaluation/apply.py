@@ -14,7 +14,7 @@ from torch import nn
 
 from reprolib import models
 from reprolib.data.channels import GREY, RGB, as_rgb, read_channels
-from reprolib.data.images import WRITTEN, survey, write_image
+from reprolib.data.images import WRITTEN, Listing, survey, write_image
 from reprolib.data.outputs import plan_outputs
 from reprolib.errors import UserError, located, unknown
 from reprolib.evaluation.networks import device, load_network
@@ -157,7 +157,7 @@ def _plan(source: Path, output: Path, form: str, subfolders: bool, count: int,
         if output.is_file():
             raise UserError("the pictures of a folder go to a folder, and this is a file", where=output,
                             fix="choose another place")
-        listing = survey(source, subfolders)
+        listing = _survey(source, subfolders)
         if note := listing.note():
             outcome.notes.append(note)
         inputs = listing.pictures
@@ -177,6 +177,15 @@ def _plan(source: Path, output: Path, form: str, subfolders: bool, count: int,
     if _real(source) in map(_real, outputs):
         raise UserError("the output would replace the input", where=source, fix="choose another name")
     return [(source, outputs)]
+
+
+def _survey(source: Path, subfolders: bool) -> Listing:
+    try:
+        return survey(source, subfolders)
+    except UserError as error:
+        if subfolders or error.where != source or not any(path.is_dir() for path in source.iterdir()):
+            raise
+        raise UserError(error.what, where=source, fix="add --subfolders to take those in its folders") from error
 
 
 def _real(path: Path) -> Path:

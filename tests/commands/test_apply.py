@@ -103,6 +103,10 @@ def test_kind_10_subfolders_keep_their_layout_and_outputs_are_no_inputs(tmp_path
         found = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.png"))
         assert found == ["1.png", "a/1.png", "a/b/1.png"]
     assert outcome.notes == ["3 of an earlier run replaced"]
+    (tmp_path / "above").mkdir()
+    (tmp_path / "a").rename(tmp_path / "above" / "a")
+    with pytest.raises(UserError, match=r"no pictures here; .*\(a\) \(.*above\): add --subfolders"):
+        dehaze(tmp_path / "above", tmp_path / "new")
 
 
 def test_kind_15_formats(tmp_path: Path) -> None:
