@@ -35,7 +35,11 @@ def runs(context: typer.Context, profile: Profile = MINI, as_json: Json = False)
 @app.command("inputs")
 def runs_inputs(profile: Profile = MINI) -> None:
     """Write profiles/PROFILE/inputs.json: what each stage of the pipeline reads, as digests."""
-    from reprolib.runs.inputs import write
+    from reprolib.runs.standing import inputs_file, stands
 
     require_own_package()
-    print(write(profile))
+    if not stands(profile):
+        from reprolib.runs.inputs import write  # loads torch
+
+        write(profile)
+    print(inputs_file(profile))

@@ -31,6 +31,7 @@ NEUTRAL = (
     "reprolib.training.lock",     # lets one of them train
     "reprolib.training.events",   # shows
     "reprolib.runs.digests",      # this
+    "reprolib.runs.standing",     # says whether that is to be said anew
     "reprolib.runs.inputs",       # says what is read, whose contents are compared themselves
     "reprolib.runs.places",       # names of files
     "reprolib.runs.profile",      # reads settings, which are compared themselves

@@ -20,9 +20,11 @@ from reprolib.data.identity import dataset_identity, file_identity, identify, is
 from reprolib.data.registry import get_dataset
 from reprolib.files import read_yaml, write_text
 from reprolib.runs.digests import code_digest, measuring_digest, resource_digest, training_digest
-from reprolib.runs.places import Places, profile_folder
+from reprolib.runs.places import Places
 from reprolib.runs.profile import Profile, TaskRun, read_profile
 from reprolib.runs.run import DehazingRun, TranslationRun
+from reprolib.runs.standing import COSTS, PUBLISHED, inputs_file, made_from, remember
+from reprolib.runs.standing import WEIGHTS as WEIGHTS  # for whoever asks what a run reads
 
 Inputs = dict[str, Any]
 
@@ -38,9 +40,6 @@ DRAWING = ("notebooks", "figures", "tables", "claims", "dcp", "offsets", "printe
 LOSS_READS = {"perceptual": "vgg16", "perceptual_plain": "vgg16-torchvision", "features": "vgg19"}
 """Terms of a dehazer's loss that compare features."""
 
-WEIGHTS = {"vgg16": Path("weights/vgg16.safetensors")}
-"""Extractors whose file the pipeline makes; VGG19 and Inception come from their libraries, by name."""
-
 
 def write(profile: str, root: Path = Path()) -> Path:
     """Write the file anew.
@@ -48,9 +47,12 @@ def write(profile: str, root: Path = Path()) -> Path:
     Raises:
         UserError: no such profile, or a mistake in it.
     """
-    path = profile_folder(profile, root) / "inputs.json"
+    path = inputs_file(profile, root)
     before = read_yaml(path) if path.is_file() else {}  # JSON is YAML
-    write_text(path, json.dumps(inputs(read_profile(profile, root), before, root), indent=1, sort_keys=True) + "\n")
+    settings = read_profile(profile, root)
+    made = made_from(profile, _all_datasets(settings), root)  # first: what changes meanwhile is noticed next time
+    write_text(path, json.dumps(inputs(settings, before, root), indent=1, sort_keys=True) + "\n")
+    remember(profile, made, root)
     return path
 
 
@@ -66,13 +68,13 @@ def inputs(profile: Profile, before: Mapping[str, Any], root: Path = Path()) -> 
                       "data": {d: seen[d] for d in labelled(profile)}},
         "ledger": {"code": code_digest("reprolib.results.ledger", "reprolib.report.ledger"),
                    "read": resource_digest("papers/**/*"),
-                   "kept": _files(root, f"profiles/{profile.name}/expected.json", "results/bench/translators_*.json",
+                   "kept": _files(root, f"profiles/{profile.name}/expected.json", COSTS,
                                   "results/published/records/*/*.json")},
         "plots": {"code": code_digest("reprolib.report.plots")},
         "protocols": {"code": code_digest("reprolib.evaluation.protocols", *(models.module_of(s) for s in systems)),
                       "data": _tested(profile.runs.values(), seen, root)},
         "notebooks": {"code": code_digest(*(f"reprolib.report.{name}" for name in DRAWING)),
-                      "kept": _files(root, "results/published/**/*.json", "results/published/**/*.csv")},
+                      "kept": _files(root, *PUBLISHED)},
         "summary": {"code": code_digest("reprolib.report.summary")},
     }
 
