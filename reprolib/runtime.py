@@ -25,7 +25,8 @@ import gc
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -54,17 +55,36 @@ def tune() -> None:
         os.environ[name] = value  # for processes that this one starts, in any case
 
 
+@contextmanager
+def return_freed_memory() -> Iterator[None]:
+    """Have glibc give back what is freed, as it does by default, for as long as this lasts; then `keep_freed_memory`.
+
+    For few and large tensors: pages that are kept for others of their size were a tenth of the most memory that GCANet
+    took of a 4K picture, and touching new ones costs little beside the arithmetic.
+    """
+    _set_malloc(128 * 1024)
+    try:
+        yield
+    finally:
+        keep_freed_memory()
+
+
 def keep_freed_memory() -> None:
     """Have glibc keep what is freed for what is allocated next (mallopt(3)); nothing happens with another malloc.
 
     A training step frees and allocates the same large tensors again and again. By default each goes back to the
     system, and touching its pages anew costs more than the arithmetic. Processes that this one forks have it, too.
     """
+    _set_malloc(2**31 - 1)
+
+
+def _set_malloc(threshold: int) -> None:
+    """From how many bytes on glibc's malloc takes memory from the system for itself, and gives it back."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        trim_threshold, mmap_threshold, most = -1, -3, 2**31 - 1
-        mallopt(trim_threshold, most)
-        mallopt(mmap_threshold, most)
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(trim_threshold, threshold)
+        mallopt(mmap_threshold, threshold)
 
 
 def tune_gpu() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import subprocess
 import sys
 import warnings
@@ -27,10 +28,34 @@ assert {"ContrastiveRegularisation", "PatchNCELoss", "load"} <= set(reprolib.__a
 """
 
 
+FREED = """
+import os
+from reprolib import runtime
+def held():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+def left():
+    before, block = held(), bytearray(2**26)
+    block[::4096] = bytes(len(block[::4096]))
+    assert held() > before + 2**25
+    del block
+    return held() - before
+runtime.keep_freed_memory()
+with runtime.return_freed_memory():
+    assert left() < 2**24
+assert left() > 2**25
+"""
+
+
 def test_importing_sets_nothing_and_help_loads_nothing_heavy(project: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in runtime.THREADS}
     subprocess.run([sys.executable, "-c", LIGHT], check=True, env={**kept, "PYTHONPATH": str(project)},
                    stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc than glibc's")
+def test_freed_memory_is_kept_but_while_large_pictures_are_computed(project: Path) -> None:
+    subprocess.run([sys.executable, "-c", FREED], check=True, env={"PYTHONPATH": str(project)})
 
 
 def test_a_variable_that_is_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from reprolib.models.inference import channels_of, restore, to_uint8, translate
 from reprolib.models.large import LARGE, TILE, Large
 from reprolib.models.system import Direction, System
 from reprolib.progress import track
+from reprolib.runtime import return_freed_memory
 
 RUN = {"dehazing": restore, "translation": translate}
 
@@ -119,7 +120,7 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
             at_once = picture_HWC[..., 0].size <= LARGE if tile is None else tile == 0
             if not at_once and (note := large[0].note):
                 outcome.notes.append(f"{path.name} is large: {note}")
-            with located(path):
+            with located(path), nullcontext() if at_once else return_freed_memory():
                 results = [RUN[task](way, picture_HWC, system.multiple) for way in (ways if at_once else large)]
             if not all(np.isfinite(result_HWC).all() for result_HWC in results):
                 raise UserError(f"{name} answers with numbers that are not finite", where=path,

@@ -62,9 +62,9 @@ def of_whole_map(norm: nn.InstanceNorm2d, source: Rows, height: int) -> Callable
     return lambda x_BCHW: F.batch_norm(x_BCHW, mean_C, variance_C, norm.weight, norm.bias, eps=norm.eps)
 
 
-def write(map_1CHW: Tensor, source: Rows) -> None:
-    """Make all rows of a map; `source` may read the very rows that it gives."""
-    height = map_1CHW.shape[2]
-    for start in range(0, height, ROWS):
-        stop = min(height, start + ROWS)
+def write(map_1CHW: Tensor, source: Rows, part: int = 1) -> None:
+    """Make all rows of a map, in strips of a `part`-th of `ROWS`; `source` may read the very rows that it gives."""
+    height, rows = map_1CHW.shape[2], max(1, ROWS // part)
+    for start in range(0, height, rows):
+        stop = min(height, start + rows)
         map_1CHW[:, :, start:stop] = source(start, stop)

@@ -171,7 +171,7 @@ def mixed_in_strips(network: GCANet, shallow: Rows, height: int, width: int) -> 
         (s1, s2, s3), (g1, g2, g3) = (x.chunk(3, dim=1) for x in (features_1CrW, network.gate(features_1CrW)))
         return g1 * s1 + g2 * s2 + g3 * s3
 
-    write(room, behind(features, height, gated, 1))
+    write(room, behind(features, height, gated, 1), part=2)  # with three maps held: here most memory is taken
     return room
 
 
