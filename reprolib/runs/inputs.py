@@ -65,7 +65,8 @@ def inputs(profile: Profile, before: Mapping[str, Any], root: Path = Path()) -> 
         "train": {s: _training(profile.of_system(s), seen, root) for s in systems},
         "measure": {s: _measuring(profile.of_system(s), seen, root) for s in systems},
         "segmenter": {"code": code_digest("reprolib.training.segmentation"),
-                      "data": {d: seen[d] for d in labelled(profile)}},
+                      "data": {d: seen[d] for d in labelled(profile)},
+                      "read_by": {s: labelled(profile, s) for s in systems}},  # a new system, too, needs its entry
         "ledger": {"code": code_digest("reprolib.results.ledger", "reprolib.report.ledger"),
                    "read": resource_digest("papers/**/*"),
                    "kept": _files(root, f"profiles/{profile.name}/expected.json", COSTS,
@@ -79,9 +80,10 @@ def inputs(profile: Profile, before: Mapping[str, Any], root: Path = Path()) -> 
     }
 
 
-def labelled(profile: Profile) -> list[str]:
-    """Datasets of label maps that translators of a profile are measured on; each needs a segmenter."""
-    return sorted({r.measured_on for r in profile.runs.values()
+def labelled(profile: Profile, system: str | None = None) -> list[str]:
+    """Datasets of label maps that translators of a profile, or one of them, are measured on; each needs a segmenter."""
+    runs = profile.runs.values() if system is None else profile.of_system(system)
+    return sorted({r.measured_on for r in runs
                    if isinstance(r, TranslationRun) and get_dataset(r.measured_on).label_maps})
 
 

@@ -46,19 +46,24 @@ def test_a_change_runs_again_what_it_can_affect(checkout: Checkout) -> None:
     checkout.write("profiles/tiny/params.yaml", text.replace("  aodnet:\n", "  aodnet:\n    steps: 3\n"))
     assert ran(checkout) == {"inputs", "train@aodnet", "measure@aodnet", "ledger"}
 
+    # A system that comes later gets its row, and no other runs again.
+    checkout.replace("profiles/tiny/params.yaml", "systems:\n",
+                     "systems:\n  dcp:\n    runs:\n      dcp-nh: {dataset: nh-haze}\n")
+    assert ran(checkout) == {"inputs", "segmenter", "train@dcp", "measure@dcp", "ledger"}
+
     # Pictures that change afterwards are other pictures.
     folder = checkout.folder / "downloads/NH-HAZE"
     (folder / "51_GT.png").write_bytes((folder / "52_GT.png").read_bytes())
     found = ran(checkout)
-    assert {"inputs", "measure@aodnet", "measure@toynet", "ledger"} <= found
+    assert {"inputs", "measure@aodnet", "measure@dcp", "measure@toynet", "ledger"} <= found
 
     # On a clone the real pictures are not there: with the checkpoints that a remote brings, measuring says so.
     records = {path: path.read_bytes() for path in (checkout.folder / "results").rglob("records/*/*.json")}
     folder.rename(checkout.folder / "elsewhere")
     shutil.rmtree(checkout.folder / "outputs")
     said = checkout.run("dvc", "repro", "profiles/tiny/dvc.yaml:ledger")
-    assert stages(said) == {"inputs", "measure@aodnet", "measure@toynet"}
-    assert said.count("the registered folder of 'nh-haze' has gone; its records stand\n") == len(records) == 2
+    assert stages(said) == {"inputs", "measure@aodnet", "measure@dcp", "measure@toynet"}
+    assert said.count("the registered folder of 'nh-haze' has gone; its records stand\n") == len(records) == 3
 
     # Without them training does; nothing is lost.
     shutil.rmtree(checkout.folder / "checkpoints")
