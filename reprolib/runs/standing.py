@@ -2,7 +2,7 @@
 
 Making it loads every system, and torch with them: half of a `dvc repro` that has nothing else to do. Looking loads
 neither. What it is made from: the package itself, the profile's settings, the data that its runs read, weights and
-records that are named in it, and which runs' pictures are here.
+records that are named in it, and, where data are not here, which runs' pictures are.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from reprolib.data.identity import DIGITS, dataset_identity, identify, is_here
+from reprolib.data.identity import DIGITS, dataset_identity, identify, is_here, lacking
 from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError
 from reprolib.files import write_text
@@ -59,9 +59,10 @@ def made_from(profile: str, datasets: Iterable[str], root: Path = Path()) -> str
     kept = (path for pattern in (*PUBLISHED, COSTS) for path in root.glob(pattern))
     named = (folder / "params.yaml", folder / "expected.json", *(root / path for path in WEIGHTS.values()))
     files = identify((str(path), path) for path in dict.fromkeys([*own, *kept, *named]) if path.is_file())
-    pictures = sorted(path.as_posix() for path in root.glob(f"outputs/{profile}/*/*") if any(path.iterdir()))
     data = {name: [repr(get_dataset(name)), dataset_identity(name).digest if is_here(name) else None]
             for name in sorted(datasets)}
+    pictures = sorted(path.as_posix() for path in root.glob(f"outputs/{profile}/*/*") if any(path.iterdir())) \
+        if lacking(data) else []  # asked for only where what they were made from is not here
     return hashlib.sha256(json.dumps([sys.version, files.digest, pictures, data]).encode()).hexdigest()[:DIGITS]
 
 

@@ -50,7 +50,6 @@ CHANGES: dict[str, Callable[[], object]] = {
     "the data go": lambda: shutil.rmtree("data/nh-haze"),
     "a committed record": lambda: append(Path("results/published/x/y.json")),
     "weights come": lambda: (Path("weights").mkdir(), Path("weights/vgg16.safetensors").write_text("1")),
-    "pictures go": lambda: Path("outputs/p/aodnet/small/1.png").unlink(),
     "the file itself": lambda: append(inputs_file("p")),
     "the file goes": lambda: inputs_file("p").unlink(),
     "what is remembered goes": lambda: shutil.rmtree("runs"),
@@ -68,6 +67,18 @@ def test_a_change_is_noticed(what: str, place: Path) -> None:
     assert not stands("p")
     write("p")
     assert stands("p")
+
+
+def test_pictures_count_where_their_data_are_not_here(place: Path) -> None:
+    picture = Path("outputs/p/aodnet/small/1.png")
+    write("p")
+    picture.unlink()
+    assert stands("p"), "a first run of the pipeline makes them after the file"
+    shutil.rmtree("data/nh-haze")
+    write("p")
+    assert stands("p")
+    picture.write_text("")
+    assert not stands("p")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"data": 3}', '{"data": ["no such dataset"]}', "{}"])
