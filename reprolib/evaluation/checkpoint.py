@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from torch import nn
 
 from reprolib import models
 from reprolib.data.identity import LEFT_OUT
 from reprolib.data.notes import note_of, sample_note, training_note
 from reprolib.errors import UserError
-from reprolib.evaluation.networks import count, device
+from reprolib.evaluation.networks import count, device, load_network
 from reprolib.models.weights import read_header
 from reprolib.runs.digests import measuring_digest, training_digest
 from reprolib.runs.environment import environment
@@ -72,6 +73,17 @@ def training_of(run: TaskRun, root: Path = Path()) -> Trained:
         raise UserError(f"the checkpoint of '{run.id}' was trained with other settings: {_difference(made_by, run)}",
                         where=path, fix=fix)
     return Trained(made_by, header.step, header.code, header.data, header.verified)
+
+
+def network_of(run: DehazingRun, root: Path = Path()) -> nn.Module:
+    """The network of a dehazer's last checkpoint, of the size that its training says, on the device; a prior's own.
+
+    Raises:
+        UserError: as `training_of`.
+    """
+    system = models.get(run.system)
+    weights = Places(run, root).weights if system.trained else None
+    return load_network(system, weights, **training_of(run, root).run.network).to(device())
 
 
 def common_fields(run: TaskRun, trained: Trained, n: int, n_real: int = 0) -> Mapping[str, Any]:

@@ -17,8 +17,7 @@ from reprolib.data.images import write_png
 from reprolib.data.outputs import named_outputs
 from reprolib.data.paired import PairedFolder, open_split
 from reprolib.errors import located
-from reprolib.evaluation.checkpoint import common_fields, training_of
-from reprolib.evaluation.networks import device, load_network
+from reprolib.evaluation.checkpoint import common_fields, network_of, training_of
 from reprolib.evaluation.record import Record, write_records
 from reprolib.files import write_text
 from reprolib.metrics.collapse import is_collapsed
@@ -70,12 +69,11 @@ def measure_dehazer(run: DehazingRun, root: Path = Path(), into: Path | None = N
     Raises:
         UserError: as `training_of`, or the test pictures are not here.
     """
-    system, places, made = models.get(run.system), Places(run, root), Places(run, into or root)
+    system, made = models.get(run.system), Places(run, into or root)
     trained = training_of(run, root)
     pairs = open_split(run.measured_on, "test")
-    network = load_network(system, places.weights if system.trained else None, **trained.run.network).to(device())
     chosen = metrics_of(run)
-    rows = list(measure_pairs(network, system.multiple, pairs, chosen, DEFAULT, made.pictures, run.id))
+    rows = list(measure_pairs(network_of(run, root), system.multiple, pairs, chosen, DEFAULT, made.pictures, run.id))
     common = {**common_fields(run, trained, len(rows)), "protocol": DEFAULT,
               "checkpoint": "last" if system.trained else "none", "data_hash": pairs.pixel_hash()}
     records = [_record(name, rows, common) for name in chosen]

@@ -8,13 +8,11 @@ from pathlib import Path
 
 from reprolib import models
 from reprolib.data.sample import choose_pictures
-from reprolib.evaluation.checkpoint import training_of
+from reprolib.evaluation.checkpoint import network_of
 from reprolib.evaluation.dehazing import mean
-from reprolib.evaluation.networks import device, load_network
 from reprolib.metrics.protocols import PROTOCOLS, measure
 from reprolib.models.inference import restore
 from reprolib.progress import track
-from reprolib.runs.places import Places
 from reprolib.runs.rows import metrics_of
 from reprolib.runs.run import DehazingRun
 
@@ -46,9 +44,7 @@ def measure_protocols(runs: Iterable[DehazingRun], root: Path = Path()) -> list[
 
 def _measure(run: DehazingRun, root: Path) -> list[ProtocolRow]:
     system, chosen = models.get(run.system), metrics_of(run)
-    trained = training_of(run, root)
-    weights = Places(run, root).weights if system.trained else None
-    network = load_network(system, weights, **trained.run.network).to(device())
+    network = network_of(run, root)
     found: dict[str, list[dict[str, float]]] = {name: [] for name in PROTOCOLS}
     pairs = choose_pictures(run.measured_on, MOST)
     for pair in track(pairs, f"measuring {run.id} under {len(PROTOCOLS)} protocols"):

@@ -32,8 +32,9 @@ def trained(system: str, profile: str | None = None, dataset: str | None = None,
     """Weights of a system that a run of a profile has made, or that were released.
 
     Args:
-        profile: its first run that has weights; None takes of all profiles the network that scored best on real test
-            pictures, and where none was measured on any, the largest, of equal ones that of the most steps.
+        profile: its first run that has weights; None takes of all profiles the network that betters its input on the
+            most real test sets, of equal ones that with the best score; where none was measured on any, the largest,
+            and then that of the most steps.
         dataset: only of runs that were trained or are measured on it.
 
     Raises:
@@ -72,18 +73,25 @@ def _runs(system: str, profile: str, dataset: str | None, root: Path) -> list[Ta
     return runs or ([find(profile, system, dataset, root)] if dataset is not None else [])  # trained by hand
 
 
-def _strength(run: TaskRun, path: Path, root: Path) -> tuple[float, int, int]:
-    header = read_header(path, run.system)
-    return _score(run, root), count(run.system, header.options), header.step
+def _strength(run: TaskRun, path: Path, root: Path) -> tuple[int, float, int, int]:
+    header, scores = read_header(path, run.system), _scores(run, root)
+    better = sum(score > (-math.inf if before is None else before) for score, before in scores)
+    return better, max((s for s, _ in scores), default=-math.inf), count(run.system, header.options), header.step
 
 
-def _score(run: TaskRun, root: Path) -> float:
-    """The first metric of its records on real test pictures, the more the better; -inf without any."""
-    path = Places(run, root).records
-    for record in read_file(path) if path.is_file() and not run.weights_of else ():
-        if record.value is not None and not get_dataset(record.dataset).embedded:
-            return record.value if metrics.get(record.metric).better == "higher" else -record.value
-    return -math.inf
+def _scores(run: TaskRun, root: Path) -> list[tuple[float, float | None]]:
+    """Of each real test set that its weights were measured on, the first metric and that of the input, the more the
+    better; one score says little of pictures of another kind."""
+    found = []
+    for other in {r.id: r for r in (run, *read_profile(run.profile, root).of_system(run.system))}.values():
+        path = Places(other, root).records
+        records = read_file(path) if other.trained_as == run.trained_as and path.is_file() else []
+        for record in records[:1]:
+            if record.value is not None and not get_dataset(record.dataset).embedded:
+                sign = 1 if metrics.get(record.metric).better == "higher" else -1
+                before = None if record.input_value is None else sign * record.input_value
+                found.append((sign * record.value, before))
+    return found
 
 
 def _released(path: Path, run: TaskRun, root: Path) -> Path | None:

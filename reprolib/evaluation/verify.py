@@ -12,9 +12,8 @@ from pathlib import Path
 from reprolib import models
 from reprolib.data.sample import choose_pictures
 from reprolib.errors import UserError
-from reprolib.evaluation.checkpoint import training_of
+from reprolib.evaluation.checkpoint import network_of
 from reprolib.evaluation.dehazing import measure_pairs
-from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.record import Record, read_file, write_records
 from reprolib.evaluation.run import measure_run
 from reprolib.models.weights import read_header
@@ -82,11 +81,10 @@ def compare(recorded: Sequence[Record], found: Sequence[Record]) -> str:
 
 def difference_of(run: DehazingRun, pictures: int, root: Path = Path()) -> tuple[int, str]:
     """How many of the test pictures were measured again, and the first number that is not the recorded one."""
-    system, places, chosen = models.get(run.system), Places(run, root), metrics_of(run)
+    places, chosen = Places(run, root), metrics_of(run)
     recorded = {row["image"]: row for row in csv.DictReader(places.images.read_text(encoding="utf-8").splitlines())}
-    network = load_network(system, places.weights, **training_of(run, root).run.network).to(device())
     pairs = choose_pictures(run.measured_on, pictures)
-    for found in measure_pairs(network, system.multiple, pairs, chosen, name=run.id):
+    for found in measure_pairs(network_of(run, root), models.get(run.system).multiple, pairs, chosen, name=run.id):
         row = recorded.get(found.image, {})
         for name, now in found.restored.items():
             if row.get(name) != f"{now:.6f}":

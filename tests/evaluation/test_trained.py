@@ -76,6 +76,23 @@ def test_a_network_that_scores_better_on_real_pictures_goes_before_a_larger_one(
     assert trained("aecrnet") == Places(runs["small"]).weights
 
 
+def test_a_network_that_betters_more_kinds_of_pictures_goes_before_one_with_a_higher_score(place: Path) -> None:
+    """Measured with `weights_of` on a second test set, where it is above its input; a third, where not, counts less."""
+    rooms, streets, gardens = (aecrnet(name, 5, SMALL) for name in ("rooms", "streets", "gardens"))
+    for run, value, second in ((rooms, 22.0, None), (streets, 15.0, 11.0), (gardens, 16.0, 9.0)):
+        leave_checkpoint(run)
+        measured = [replace(r, value=value, input_value=10.0, status="ok") for r in measure_run(run)]
+        write_records(Places(run).records, measured)
+        if second is not None:
+            path = Path("profiles") / run.profile / "params.yaml"
+            content = yaml.safe_load(path.read_text())
+            content["systems"]["aecrnet"]["runs"]["second"] = {"weights_of": "net"}
+            path.write_text(yaml.safe_dump(content))
+            write_records(Places(run.model_copy(update={"name": "second", "weights_of": "net"})).records,
+                          [replace(r, value=second) for r in measured])
+    assert trained("aecrnet") == Places(streets).weights
+
+
 def test_a_released_network_is_used_without_being_pulled(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = aecrnet("desk", 5, SMALL)
     before = leave_checkpoint(run).read_bytes()
