@@ -31,7 +31,7 @@ _SIGNS_OF_AN_END = ("truncat", "broken data stream", "unrecognized data stream",
                     "buffer", "unpack requires", "read past", "incomplete", "corrupt", "decoder error", "read error")
 """Words of decoders about files that stop too early."""
 
-_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 258
+_ORIENTATION, _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 0x0112, 258, 339
 """EXIF and TIFF tags."""
 
 _SEQUENCES = {"TIFF", "GIF", "WEBP", "PNG", "AVIF"}
@@ -55,8 +55,8 @@ def decode(path: Path, *, to_srgb: bool = False, alpha: bool = False) -> np.ndar
             return _decode_tiff(path, to_srgb, alpha)
         try:
             return _decode_by_pillow(path, image, to_srgb, alpha)
-        except (NotImplementedError, *_BROKEN) as error:
-            if image.format != "TIFF" or _stops_early(error):
+        except (NotImplementedError, *_BROKEN):
+            if image.format != "TIFF" or tiff.is_cut_short(path):
                 raise
             return _decode_tiff(path, to_srgb, alpha)
 
@@ -224,8 +224,12 @@ def _deep_png(path: Path) -> tuple[Image.Image, np.ndarray | None]:
 
 
 def _is_deep_tiff(image: Image.Image) -> bool:
-    """Whether a TIFF has more than 8 bits a channel, of which Pillow keeps the high byte of some, or mixes them up."""
-    return image.format == "TIFF" and max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8  # type: ignore[attr-defined]
+    """Whether a TIFF has more than 8 bits a channel, of which Pillow keeps the high byte of some, or mixes them up; or
+    numbers with a sign, which it does not look at."""
+    if image.format != "TIFF":
+        return False
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    return max(tags.get(_BITS_PER_SAMPLE, (1,))) > 8 or any(kind != 1 for kind in tags.get(_SAMPLE_FORMAT, (1,)))
 
 
 def _decode_tiff(path: Path, to_srgb: bool, alpha: bool) -> np.ndarray:

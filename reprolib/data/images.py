@@ -21,6 +21,9 @@ from reprolib.files import write_atomically
 _NOT_DECODED = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EPS", "FITS"}
 """Formats that Pillow recognises, and decodes with another program's help, if at all; FITS holds measurements."""
 
+_OPENED_AS_JPEG = "MPO"
+"""JPEGs of several views (phones, stereo cameras), for which Pillow has no reader of their own."""
+
 _CLUTTER = {"thumbs.db", "desktop.ini"}
 """Files that Windows leaves in folders of pictures, as macOS leaves hidden ones."""
 
@@ -188,7 +191,7 @@ def suffixes() -> frozenset[str]:
     """Endings, in lower case, of the picture formats that Pillow decodes by itself."""
     Image.init()
     return frozenset(suffix for suffix, kind in Image.registered_extensions().items()
-                     if kind in Image.OPEN and kind not in _NOT_DECODED)
+                     if kind in {*Image.OPEN, _OPENED_AS_JPEG} - _NOT_DECODED)
 
 
 def pixel_hash(named: Iterable[tuple[str, np.ndarray]]) -> str:

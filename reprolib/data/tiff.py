@@ -52,6 +52,18 @@ def is_tiff(path: Path) -> bool:
         return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def is_cut_short(path: Path) -> bool:
+    """Whether pixels of the first page would lie beyond the end of the file."""
+    import tifffile
+
+    try:
+        with path.open("rb") as stream, tifffile.TiffFile(stream) as file:
+            page, end = file.pages.first, path.stat().st_size
+            return any(at + count > end for at, count in zip(page.dataoffsets, page.databytecounts, strict=True))
+    except Exception:  # noqa: BLE001 - its directory is not whole
+        return True
+
+
 def first_page(path: Path) -> Page:
     """Decode the first page.
 
@@ -141,6 +153,9 @@ def _eight(page: TiffPage, samples_HWS: np.ndarray, path: Path) -> np.ndarray:
     bits = page.bitspersample
     if samples_HWS.dtype.kind == "b":
         return samples_HWS.astype(np.uint8) * 255
+    if bits <= 8 and samples_HWS.dtype.kind == "i":
+        raise UserError("a picture of 8-bit numbers with a sign, whose white is not known", where=path,
+                        fix="save it with 8 or 16 bits a channel, without a sign")
     if bits >= 16 or samples_HWS.dtype.kind != "u":
         return sixteen_to_eight(samples_HWS, path)
     return to_eight(samples_HWS, 2**bits - 1)

@@ -57,7 +57,8 @@ def training_of(run: TaskRun, root: Path = Path()) -> Trained:
     if not models.get(run.system).trained:
         return Trained(run, 0, training_digest(run))
     path = Places(run, root).weights
-    fix = f"run `reprolib train {run.name} --profile {run.profile}`" if run.own else "train it again"
+    fix = f"run `reprolib train {run.name} --profile {run.profile}`" if run.own \
+        else "run `reprolib train` with these settings"
     if not path.is_file():
         raise UserError(f"no checkpoint of '{run.id}'", where=path, fix=fix)
     header = read_header(path, run.system)

@@ -5,7 +5,8 @@ Whatever is tried counts only if every name and every shape of the network is me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Size, Tensor
@@ -16,7 +17,8 @@ AVERAGED = ("ema.", "ema_model.", "model_ema.", "net_g_ema.", "averaged_model.")
 """Running averages, which stand beside the weights themselves in a file; they are what their authors measure."""
 
 PREFIXES = ("module.", "model.", "net.", "network.", "net_g.", "netG.", "generator.", "_model.", "_forward_module.")
-"""What DataParallel, Lightning, BasicSR and people's own modules put before the names of a network."""
+"""What DataParallel, Lightning, BasicSR and people's own modules put before the names of a network; any other that
+stands before a quarter of the names is tried, too."""
 
 DEEPEST = 3
 """Wrappers around one another."""
@@ -97,20 +99,41 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Iterator[tuple[Mapping[str, Tenso
         readings = [
             ({name.removeprefix(prefix): t for name, t in names.items() if name.startswith(prefix)},
              outside + [name for name in names if not name.startswith(prefix)], averaged or prefix in AVERAGED)
-            for names, outside, averaged in readings for prefix in (*AVERAGED, *PREFIXES)
+            for names, outside, averaged in readings
+            for prefix in dict.fromkeys((*AVERAGED, *PREFIXES, *_leading(names)))
             if any(name.startswith(prefix) for name in names)]
     yield from readings
+
+
+def _leading(names: Collection[str]) -> list[str]:
+    """First parts that a quarter of the names have."""
+    counts = Counter(name.partition(".")[0] + "." for name in names if "." in name)
+    return [prefix for prefix, count in counts.items() if 4 * count >= len(names)]
 
 
 def _readings(state: Mapping[str, Tensor], outside: list[str], averaged: bool, wanted: Mapping[str, Size],
               importer: Importer | None) -> Iterator[Fit]:
     yield _compared(state, outside, averaged, wanted)
-    if importer is not None:
-        try:
-            imported = importer(state)
-        except (KeyError, IndexError, ValueError, RuntimeError):  # not the published names
-            return
-        yield _compared(imported, outside, averaged, wanted)
+    if importer is None:
+        return
+    best = _imported(state, outside, averaged, wanted, importer)
+    # What is of no use is left out before, where the importer would take it for a part of the network.
+    for prefix in dict.fromkeys(name.partition(".")[0] + "." for name in state):
+        names = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
+        without = [*outside, *(name for name in state if name.startswith(prefix))]
+        other = _imported(names, without, averaged, wanted, importer)
+        if other is not None and (best is None or other.cost < best.cost):
+            best, state, outside = other, names, without
+    if best is not None:
+        yield best
+
+
+def _imported(state: Mapping[str, Tensor], outside: list[str], averaged: bool, wanted: Mapping[str, Size],
+              importer: Importer) -> Fit | None:
+    try:
+        return _compared(importer(state), outside, averaged, wanted)
+    except (KeyError, IndexError, ValueError, RuntimeError):  # not the published names
+        return None
 
 
 def _compared(state: Mapping[str, Tensor], outside: list[str], averaged: bool, wanted: Mapping[str, Size]) -> Fit:

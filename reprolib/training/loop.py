@@ -109,7 +109,8 @@ def advance(task: Task, batches: Batches, origin: Origin, fabric: Fabric, places
         progress.validated = progress.step
         seen.add({"step": float(progress.step), "validation": score})
         update(progress.step, f"loss {progress.log[-1]['loss']:.4f}",
-               f"validation {score:.2f}, best {progress.best:.2f} at step {progress.best_step:,}")
+               f"validation {score:.2f}, best {progress.best:.2f} at step {progress.best_step:,}"
+               if math.isfinite(score) else "no validation score")
 
     first = distributed.rank() == 0
     shown = line(run.id, run.steps, progress.step) if first else nullcontext(_say_nothing)

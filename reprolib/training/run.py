@@ -301,7 +301,7 @@ def _extended(origin: Origin, root: Path) -> Origin:
     if best is None:
         return origin
     total, done = best[1].extends[-1]
-    say(f"'{run.id}' goes on after {done} of {total} steps, from there with the schedule of {run.steps}")
+    say(f"'{best[1].id}' goes on after {done} of {total} steps, from there with the schedule of {run.steps}")
     return replace(origin, run=best[1])
 
 

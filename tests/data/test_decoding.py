@@ -57,6 +57,9 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path], None], np.ndarray]] = {
     "16-bit grey PNG": ("png", pillow(GREY16), grey(rounded(GREY16))),
     "8-bit planar TIFF": ("tif", tiff(PLANES8, **SEPARATE), RGB8),
     "8-bit planar LZW TIFF": ("tif", tiff(PLANES8, compression="lzw", **SEPARATE), RGB8),
+    "8-bit WebP TIFF": ("tif", tiff(RGB8, photometric="rgb", compression="webp",
+                                    compressionargs={"lossless": True}), RGB8),
+    "16-bit TIFF with a sign": ("tif", tiff((GREY16 // 2).astype(np.int16)), grey(rounded(GREY16 // 2))),
     "8-bit zstd TIFF": ("tif", tiff(RGB8, photometric="rgb", compression="zstd"), RGB8),
     "16-bit TIFF": ("tif", tiff(RGB16, photometric="rgb"), rounded(RGB16)),
     "16-bit big-endian TIFF": ("tif", tiff(RGB16, photometric="rgb", byteorder=">"), rounded(RGB16)),
@@ -214,6 +217,8 @@ def test_kind_1_planes_without_a_word_on_colour_are_pages(tmp_path: Path) -> Non
     (np.full((4, 4), 0.5, np.float32), {}, "floating-point numbers.*8 or 16 bits"),
     (np.full((4, 4, 3), 0.5, np.float64), {"photometric": "rgb"}, "floating-point"),
     (np.full((4, 4), 70000, np.uint32), {}, r"outside 16 bits \(70000 to 70000\)"),
+    (np.full((4, 4), -5, np.int8), {}, "8-bit numbers with a sign"),
+    (np.full((4, 4), 5, np.int8), {}, "8-bit numbers with a sign"),
     (np.full((4, 4), -5, np.int16), {}, r"outside 16 bits \(-5 to -5\)"),
     (np.zeros((4, 4, 3), np.uint16), {"photometric": "cielab"}, "CIELAB.*grey or RGB"),
 ])

@@ -29,10 +29,13 @@ def network() -> nn.Sequential:
 @pytest.mark.filterwarnings("ignore:.*(left out|running average)")
 @pytest.mark.parametrize("wrapped", [
     prefixed("module."), prefixed("model."), prefixed("net."), prefixed("generator."), prefixed("_orig_mod."),
+    prefixed("student."), prefixed("lit.dehazer."),
     prefixed("module._orig_mod."), prefixed("model.module."), prefixed("netG.module._orig_mod."),
     lambda state: {name.replace("1.", "1._orig_mod."): tensor for name, tensor in state.items()},
     lambda state: {"model_state_dict": state, "epoch": 3},
     lambda state: {"params_ema": state},
+    lambda state: {"G": state, "D": {"0.weight": torch.ones(2)}, "optimizer": {"lr": 1}},
+    lambda state: {"generator_state_dict": state, "step": 3},
     lambda state: {"netG": state, "netD": {"0.weight": torch.ones(2)}},
     lambda state: {"state_dict": {**prefixed("model.")(state), "loss.vgg.0.weight": torch.ones(3)}, "epoch": 1},
     lambda state: {"params": {name: tensor + 1 for name, tensor in state.items()}, "params_ema": state},
@@ -76,10 +79,14 @@ def test_kind_14_sizes_are_found_in_the_weights(tmp_path: Path, name: str, optio
     if system.exporter is not None:
         state = system.exporter(state)
     torch.save({"model": {f"module.{key}": tensor for key, tensor in state.items()}, "step": 9}, tmp_path / "w.pk")
+    spare = {"restorer.la.0.weight": torch.ones(2), "restorer.last.bias": torch.ones(1)}
+    torch.save({**{f"restorer.{key}": tensor for key, tensor in state.items()}, **spare}, tmp_path / "spare.pth")
     x = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
         assert torch.equal(load_network(system, tmp_path / "w.pk")(x), source(x))
         assert torch.equal(load_network(system, tmp_path / "w.pk", **options)(x), source(x))
+        with pytest.warns(UserWarning, match="left out, of no use here: 2"):
+            assert torch.equal(load_network(system, tmp_path / "spare.pth")(x), source(x))
     with pytest.raises(UserError, match="another network"):
         load_network(system, tmp_path / "w.pk", width=16)
 
