@@ -137,16 +137,10 @@ def segmenter(
     accelerator: Accelerator = "auto",
 ) -> None:
     """Train the networks that score label-to-photo translation; goes on where a killed run stopped."""
-    from reprolib.data.content import check_label_maps
-    from reprolib.data.unpaired import open_domains
-    from reprolib.runs.inputs import labelled
-    from reprolib.runs.profile import read_profile
     from reprolib.training.segmentation import train_segmenters
 
     require_own_package()
     drop_damaged_features()
-    for name in labelled(read_profile(profile)):
-        check_label_maps(name, open_domains(name, "train"))
     found = train_segmenters(profile, accelerator=accelerator, imagenet=imagenet)
     for trained in found:
         print(_line(trained))

@@ -43,25 +43,34 @@ def leaks(dataset: str, measured_on: str, root: Path | None = None) -> list[Copy
         return list(dict.fromkeys(copy for part in parts for copy in leaks(part, measured_on)))
     if root is None and get_dataset(dataset).embedded and get_dataset(measured_on).embedded:
         return []
-    train, opened = _open(dataset, "train", root), dict(_held_out(dataset, measured_on, root))
+    train, opened = open_pictures(dataset, "train", root), dict(_held_out(dataset, measured_on, root))
     digests = contents(path for pictures in (train, *opened.values()) for path in files_of(pictures))
     found = {copy.train: copy for copy in _second_copies(train, digests)}
     validation = opened.get((dataset, "val"))
     for (_, split), pictures in opened.items():
         for copied in (train, *([validation] if validation and split != "val" else [])):
-            for copy in _known_copies(copied, pictures, digests):
+            for copy in known_copies(copied, pictures, digests):
                 found.setdefault(copy.train, copy)
     return list(found.values())
 
 
 def told(found: list[Copy]) -> str:
     """What is left out of training, in one line."""
-    shown = "; ".join([str(copy) for copy in found[:SHOWN]] + ["..."] * (len(found) > SHOWN))
     are = "1 picture is" if len(found) == 1 else f"{len(found):,} pictures are"
-    return f"{are} left out of training as copies of others: {shown}"
+    return f"{are} left out of training as copies of others: {shown(found)}"
 
 
-def _open(dataset: str, split: str, root: Path | None) -> Pictures:
+def shown(found: list[Copy]) -> str:
+    """The first few, in words."""
+    return "; ".join([str(copy) for copy in found[:SHOWN]] + ["..."] * (len(found) > SHOWN))
+
+
+def open_pictures(dataset: str, split: str, root: Path | None = None) -> Pictures:
+    """A split of a dataset of any kind but a mixture.
+
+    Raises:
+        UserError: not here, or no such split.
+    """
     if get_dataset(dataset).kind == "scenes":
         return open_scenes(dataset, split, root)
     if get_dataset(dataset).task == "translation":
@@ -75,7 +84,7 @@ def _held_out(dataset: str, measured_on: str, root: Path | None) -> Iterator[tup
         for split in get_dataset(name).splits:
             if split.startswith("test") or (name == dataset and split == "val"):
                 with suppress(UserError):  # not here
-                    yield (name, split), _open(name, split, folder)
+                    yield (name, split), open_pictures(name, split, folder)
 
 
 def _second_copies(train: Pictures, digests: Mapping[Path, str]) -> list[Copy]:
@@ -84,7 +93,7 @@ def _second_copies(train: Pictures, digests: Mapping[Path, str]) -> list[Copy]:
             if digests[second] == digests[first]]
 
 
-def _known_copies(train: Pictures, test: Pictures, digests: Mapping[Path, str]) -> list[Copy]:
+def known_copies(train: Pictures, test: Pictures, digests: Mapping[Path, str]) -> list[Copy]:
     """As `copies`, remembered by the contents of both sets and their order."""
     ours, theirs = files_of(train), files_of(test)
     listed = [f"{NEAR} {ALIKE} {type(train).__name__}", *(digests[path] for path in ours), "",

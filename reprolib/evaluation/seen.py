@@ -3,21 +3,14 @@ its weights may be measured on any others later."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from reprolib.data.copies import Copy, Pictures, copies
-from reprolib.data.identity import LEFT_OUT, dataset_identity, identify
-from reprolib.data.leakage import leaks
-from reprolib.data.paired import open_split
+from reprolib.data.copies import Copy, Pictures, files_of
+from reprolib.data.identity import LEFT_OUT, contents, dataset_identity, identify
+from reprolib.data.leakage import known_copies, leaks, open_pictures, shown
 from reprolib.data.registry import get_dataset
-from reprolib.data.scenes import open_scenes
-from reprolib.data.unpaired import open_domains
 from reprolib.errors import UserError
 from reprolib.models.weights import Header, read_header
-
-SHOWN = 3
-"""Copies that a message names."""
 
 
 def seen_in_training(weights: Path, dataset: str, pictures: Pictures) -> list[Copy]:
@@ -37,29 +30,16 @@ def seen_in_training(weights: Path, dataset: str, pictures: Pictures) -> list[Co
                 dataset_identity(trained_on, "train").digest != header.data.get(f"{trained_on}/train"):
             return []
         gone = _left_out(header, trained_on)
-        return [copy for train in _opened(trained_on) for copy in copies(train, pictures) if copy.train not in gone]
+        parts = [open_pictures(name, "train") for name in get_dataset(trained_on).parts or (trained_on,)]
+        digests = contents(path for each in (*parts, pictures) for path in files_of(each))
+        return [copy for train in parts for copy in known_copies(train, pictures, digests) if copy.train not in gone]
     except UserError:  # not here, or not readable any more
         return []
 
 
 def told(found: list[Copy]) -> str:
     """'trained on 2 of these files: clear/3.png is clear/0001.png (the same bytes); ...'; empty if on none."""
-    if not found:
-        return ""
-    shown = "; ".join([str(copy) for copy in found[:SHOWN]] + ["..."] * (len(found) > SHOWN))
-    return f"trained on {len(found):,} of these files: {shown}"
-
-
-def _opened(dataset: str) -> Iterator[Pictures]:
-    """The pictures to train on, of each part of a mixture."""
-    for name in get_dataset(dataset).parts or (dataset,):
-        described = get_dataset(name)
-        if described.kind == "scenes":
-            yield open_scenes(name, "train")
-        elif described.task == "translation":
-            yield open_domains(name, "train")
-        else:
-            yield open_split(name, "train")
+    return f"trained on {len(found):,} of these files: {shown(found)}" if found else ""
 
 
 def _left_out(header: Header, trained_on: str) -> set[Path]:

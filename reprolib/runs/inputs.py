@@ -23,8 +23,7 @@ from reprolib.runs.digests import code_digest, measuring_digest, resource_digest
 from reprolib.runs.places import Places
 from reprolib.runs.profile import Profile, TaskRun, read_profile
 from reprolib.runs.run import DehazingRun, TranslationRun
-from reprolib.runs.standing import COSTS, PUBLISHED, inputs_file, made_from, remember
-from reprolib.runs.standing import WEIGHTS as WEIGHTS  # for whoever asks what a run reads
+from reprolib.runs.standing import COSTS, PUBLISHED, WEIGHTS, inputs_file, made_from, remember
 
 Inputs = dict[str, Any]
 

@@ -26,10 +26,11 @@ from reprolib.progress import say
 from reprolib.runs.concurrent import side_by_side
 from reprolib.runs.digests import TRAINING, training_digest
 from reprolib.runs.environment import environment, peak_resident
-from reprolib.runs.inputs import WEIGHTS, reads
+from reprolib.runs.inputs import reads
 from reprolib.runs.places import Places
 from reprolib.runs.profile import TaskRun
 from reprolib.runs.run import Run
+from reprolib.runs.standing import WEIGHTS
 from reprolib.training.beginnings import Beginning, shared_beginnings
 from reprolib.training.checkpoint import (
     Origin,

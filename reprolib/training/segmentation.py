@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 
 from reprolib import distributed
 from reprolib.data.batches import StepBatches
+from reprolib.data.content import check_label_maps
 from reprolib.data.copies import without
 from reprolib.data.identity import dataset_identity, file_identity
 from reprolib.data.labels import VOID
@@ -184,13 +185,15 @@ def train_segmenter(run: SegmenterRun, *, root: Path = Path(), data_root: Path |
             with neither training starts from noise, and more of it is needed.
 
     Raises:
-        UserError: missing data or wrong settings; or several processes, which batch normalisation does not allow.
+        UserError: missing data or wrong settings; label maps that are none; or several processes, which batch
+            normalisation does not allow.
     """
     distributed.require_one_process("the segmenter has batch normalisation")
     imagenet = imagenet or (root / run.imagenet if run.imagenet else None)
     if imagenet is not None and not imagenet.is_file():
         raise UserError("no ImageNet classifier to start from", where=imagenet,
                         fix="put drn's drn_d_22-*.pth there, or take `imagenet` out of the profile's segmenter")
+    check_label_maps(run.dataset, open_domains(run.dataset, "train", root=data_root))
     data = {f"{run.dataset}/{split}": dataset_identity(run.dataset, split, data_root) for split in ("train", "val")}
     if imagenet is not None:
         data["init"] = file_identity(imagenet)

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from reprolib.data.registry import datasets
-from reprolib.runs.inputs import WEIGHTS, reads
+from reprolib.runs.inputs import reads
 from reprolib.runs.profile import profiles, read_profile
+from reprolib.runs.standing import WEIGHTS
 
 PROJECT = Path(__file__).parents[2]
 PROFILES = profiles(PROJECT)
