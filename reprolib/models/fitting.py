@@ -117,12 +117,12 @@ def _readings(state: Mapping[str, Tensor], outside: list[str], averaged: bool, w
     if importer is None:
         return
     best = _imported(state, outside, averaged, wanted, importer)
-    # What is of no use is left out before, where the importer would take it for a part of the network.
+    # What is of no use is left out before, where the importer would stop at it or take it for a part of the network.
     for prefix in dict.fromkeys(name.partition(".")[0] + "." for name in state):
         names = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
         without = [*outside, *(name for name in state if name.startswith(prefix))]
         other = _imported(names, without, averaged, wanted, importer)
-        if other is not None and (best is None or other.cost < best.cost):
+        if other is not None and (best is None or (best.cost and not other.cost)):
             best, state, outside = other, names, without
     if best is not None:
         yield best
