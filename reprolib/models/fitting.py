@@ -17,8 +17,8 @@ AVERAGED = ("ema.", "ema_model.", "model_ema.", "net_g_ema.", "averaged_model.")
 """Running averages, which stand beside the weights themselves in a file; they are what their authors measure."""
 
 PREFIXES = ("module.", "model.", "net.", "network.", "net_g.", "netG.", "generator.", "_model.", "_forward_module.")
-"""What DataParallel, Lightning, BasicSR and people's own modules put before the names of a network; any other that
-stands before a quarter of the names is tried, too."""
+"""What DataParallel, Lightning, BasicSR and people's own modules put before the names of a network; where nothing
+fits with these, whatever stands before a quarter of the names is tried."""
 
 DEEPEST = 3
 """Wrappers around one another."""
@@ -52,6 +52,10 @@ class Fit:
         """How many names do not fit; a missing one counts twice, since one of another shape is nearer."""
         return sum(len(names) * (2 if kind == "missing" else 1) for kind, names in self.differences.items())
 
+    def matched(self, wanted: Mapping[str, Size]) -> int:
+        """How many of the network's names are there, of whatever shape."""
+        return sum(name in wanted for name in self.state)
+
     def in_words(self) -> str:
         """What does not fit; '' if all does."""
         kinds = {"missing": [], "unexpected": [], **self.differences}
@@ -73,9 +77,8 @@ def fit(state: Mapping[str, Tensor], wanted: Mapping[str, Size], importer: Impor
         wanted: shapes by name.
         importer: from published names and layouts to ours.
     """
-    found = [reading for names, left_out, averaged in _unwrapped(state)
-             for reading in _readings(names, left_out, averaged, wanted, importer)]
-    return min(found, key=lambda reading: (reading.cost, not reading.averaged, len(reading.left_out)))
+    best = _best(state, wanted, importer, lambda _names: PREFIXES)
+    return best if best.matched(wanted) else _best(state, wanted, importer, _leading)
 
 
 def numbered(state: Mapping[str, Tensor], start: str) -> int:
@@ -90,7 +93,15 @@ def shortened(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
-def _unwrapped(state: Mapping[str, Tensor]) -> Iterator[tuple[Mapping[str, Tensor], list[str], bool]]:
+def _best(state: Mapping[str, Tensor], wanted: Mapping[str, Size], importer: Importer | None,
+          prefixes: Callable[[Collection[str]], Collection[str]]) -> Fit:
+    found = [reading for names, left_out, averaged in _unwrapped(state, prefixes)
+             for reading in _readings(names, left_out, averaged, wanted, importer)]
+    return min(found, key=lambda reading: (reading.cost, not reading.averaged, len(reading.left_out)))
+
+
+def _unwrapped(state: Mapping[str, Tensor], prefixes: Callable[[Collection[str]], Collection[str]]) \
+        -> Iterator[tuple[Mapping[str, Tensor], list[str], bool]]:
     """A file's tensors as they are and without wrappers' prefixes; what does not have the prefix; whether averaged."""
     compiled = "_orig_mod."  # of torch.compile, which may stand before any part
     readings = [({name.replace(compiled, ""): tensor for name, tensor in state.items()}, list[str](), False)]
@@ -100,7 +111,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> Iterator[tuple[Mapping[str, Tenso
             ({name.removeprefix(prefix): t for name, t in names.items() if name.startswith(prefix)},
              outside + [name for name in names if not name.startswith(prefix)], averaged or prefix in AVERAGED)
             for names, outside, averaged in readings
-            for prefix in dict.fromkeys((*AVERAGED, *PREFIXES, *_leading(names)))
+            for prefix in dict.fromkeys((*AVERAGED, *prefixes(names)))
             if any(name.startswith(prefix) for name in names)]
     yield from readings
 
@@ -122,7 +133,8 @@ def _readings(state: Mapping[str, Tensor], outside: list[str], averaged: bool, w
         names = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
         without = [*outside, *(name for name in state if name.startswith(prefix))]
         other = _imported(names, without, averaged, wanted, importer)
-        if other is not None and (best is None or (best.cost and not other.cost)):
+        if other is not None and (best is None or (other.cost < best.cost and
+                                                   other.matched(wanted) == best.matched(wanted))):
             best, state, outside = other, names, without
     if best is not None:
         yield best
