@@ -43,7 +43,9 @@ def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direct
              "n": r.n, "status": r.status, "checkpoint": r.checkpoint}
             for records in side_by_side(partial(measure_run, direction=direction or "ab"), chosen, jobs,
                                           always=True) for r in records]
-    show(rows, as_json, ("run", "metric", "value", "input", "n"), in_files=True)
+    # Translators have a second checkpoint, the best on validation, which no table takes.
+    shown = rows if as_json else [row for row in rows if not str(row["checkpoint"]).startswith("best")]
+    show(shown, as_json, ("run", "metric", "value", "input", "n"), in_files=True)
 
 
 def verify(

@@ -13,6 +13,7 @@ from PIL import Image
 from commands.conftest import Reprolib
 from reprolib import models
 from reprolib.data.images import read_rgb, write_png
+from reprolib.evaluation.record import read_file
 from reprolib.models.weights import Header, save_weights
 
 
@@ -205,6 +206,16 @@ def test_from_train_to_records(reprolib: Reprolib, tiny: Path) -> None:
     psnr = json.loads(reprolib("evaluate", "aodnet", "--dataset", "haze-dense", "--json").out)["psnr"]
     assert psnr == pytest.approx(next(r["value"] for r in json.loads(
         reprolib("measure", "aodnet", "--json").out) if r["metric"] == "psnr"), abs=1e-4)
+
+
+def test_a_translators_two_checkpoints_are_no_two_rows_of_one_name(reprolib: Reprolib, project: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    kept = read_file(Path("results/mini/records/cut/cut-things.json"))
+    monkeypatch.setattr("reprolib.runs.concurrent.side_by_side", lambda *_, **__: [kept])
+    assert reprolib("measure", "cut-things").out.count("fd_vgg16") == 1
+    checkpoints = [row["checkpoint"] for row in json.loads(reprolib("measure", "cut-things", "--json").out)]
+    assert checkpoints == [record.checkpoint for record in kept] and len(set(checkpoints)) == 2
 
 
 def test_a_run_with_other_settings_has_another_folder(reprolib: Reprolib, tiny: Path) -> None:
