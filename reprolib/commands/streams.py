@@ -8,6 +8,7 @@ command whose result is what it prints can say so.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ def install() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.stdout, sys.stderr = _lenient(sys.stdout), _lenient(sys.stderr)
     warnings.showwarning = _show
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # a broken file is told in our own line
     sys.unraisablehook = _drop
 
 
