@@ -39,10 +39,10 @@ def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direct
     for system in targets:
         if seed is None and direction is None and (whole := read_profile(profile)).of_system(system):
             forget(whole, system)
-    rows = [{"run": r.experiment, "dataset": r.dataset, "metric": r.metric, "value": r.value, "input": r.input_value,
+    measured = side_by_side(partial(measure_run, direction=direction or "ab"), chosen, jobs, always=True)
+    rows = [{"run": run.id, "dataset": r.dataset, "metric": r.metric, "value": r.value, "input": r.input_value,
              "n": r.n, "status": r.status, "checkpoint": r.checkpoint}
-            for records in side_by_side(partial(measure_run, direction=direction or "ab"), chosen, jobs,
-                                          always=True) for r in records]
+            for run, records in zip(chosen, measured, strict=True) for r in records]
     # Translators have a second checkpoint, the best on validation, which no table takes.
     shown = rows if as_json else [row for row in rows if not str(row["checkpoint"]).startswith("best")]
     show(shown, as_json, ("run", "metric", "value", "input", "n"), in_files=True)
