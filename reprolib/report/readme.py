@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
+from statistics import mean
 
 import pandas as pd
 
@@ -73,35 +74,51 @@ def on_real_test_sets(root: Path = Path()) -> list[str]:
     """
     names = [PUBLISHED, *sorted(path.parent.name for path in (root / "results").glob("*/records")
                                 if path.parent.name != PUBLISHED)]
-    rows: dict[tuple[str, str, str], dict[str, str]] = {}
-    places: dict[tuple[str, str, str], tuple[int, bool, float]] = {}
+    runs: dict[tuple[str, str, str], list[Record]] = {}
     for r in (r for name in names for r in read_records(name, root)):
-        if r.metric not in SHOWN or r.value is None or not r.tabled or r.protocol != DEFAULT \
-                or get_dataset(r.dataset).embedded or r.n != size_of_split(r.dataset) or r.n < FEWEST:
-            continue
-        label, weights = _label(r), _weights(r)
-        name = r.dataset, label, weights
-        row = rows.setdefault(name, {"": label, "weights": weights,
-                                     "test set": f"{get_dataset(r.dataset).title}, {r.n} pictures"})
-        cell = _printed(r)
-        gap = math.inf if cell is None or cell.value is None else abs(r.value - cell.value)
-        places.setdefault(name, (-r.n, r.profile != PUBLISHED, gap))  # by the first metric
-        before = "" if r.input_value is None else f"{text(r.metric, r.input_value)} → "
-        row[quantity(r.metric).label] = f"{before}{text(r.metric, r.value)}"
-        row[f"the paper's {quantity(r.metric).label}"] = cell.printed if cell else ""
-    if not rows:
+        if r.metric in SHOWN and r.value is not None and r.tabled and r.protocol == DEFAULT \
+                and not get_dataset(r.dataset).embedded and r.n == size_of_split(r.dataset) and r.n >= FEWEST:
+            runs.setdefault((r.profile, r.experiment, r.dataset), []).append(r)
+    if not runs:
         return []
+    places = {name: (-records[0].n, records[0].profile != PUBLISHED, _gap(records)) for name, records in runs.items()}
+    rows = [_row(runs[name]) for name in sorted(runs, key=places.__getitem__)]
     return ["From the hazy input to the result, on whole real test sets:", "",
-            to_markdown(pd.DataFrame([rows[name] for name in sorted(rows, key=places.__getitem__)]).fillna(""))]
+            to_markdown(pd.DataFrame(rows).fillna(""))]
 
 
-def _weights(record: Record) -> str:
+def _row(records: list[Record]) -> dict[str, str]:
+    """Of the records of one run, of all its seeds."""
+    first = records[0]
+    row = {"": _label(first), "weights": _weights(first, len({r.seed for r in records})),
+           "test set": f"{get_dataset(first.dataset).title}, {first.n} pictures"}
+    for metric in dict.fromkeys(r.metric for r in records):
+        one = next(r for r in records if r.metric == metric)
+        before = "" if one.input_value is None else f"{text(metric, one.input_value)} → "
+        row[quantity(metric).label] = f"{before}{text(metric, _mean(records, metric))}"
+        cell = _printed(one)
+        row[f"the paper's {quantity(metric).label}"] = cell.printed if cell else ""
+    return row
+
+
+def _mean(records: list[Record], metric: str) -> float:
+    return mean([r.value for r in records if r.metric == metric and r.value is not None])
+
+
+def _gap(records: list[Record]) -> float:
+    """To the printed number, in the first metric."""
+    cell = _printed(records[0])
+    return math.inf if cell is None or cell.value is None else abs(_mean(records, records[0].metric) - cell.value)
+
+
+def _weights(record: Record, seeds: int) -> str:
     """Where the weights come from, in words."""
     if record.checkpoint == "published":
         return "the authors'"
     if not record.steps:
         return "none to learn"
-    return f"trained here, {record.steps:,} steps" + (", reduced network" if record.reduced else "")
+    more = [", reduced network"] * record.reduced + [f", mean of {seeds} seeds"] * (seeds > 1)
+    return f"trained here, {record.steps:,} steps{''.join(more)}"
 
 
 def verdicts(root: Path = Path()) -> list[str]:

@@ -81,6 +81,17 @@ def test_a_variant_stands_beside_the_number_of_its_own_row(root: Path) -> None:
         (True, True, False), (False, False, True)]
 
 
+def test_seeds_of_a_run_are_one_line_with_their_mean(root: Path) -> None:
+    seed = Record(profile="indoor", experiment="net", system="aecrnet", rows=("table2/ours",), seed=0, metric="psnr",
+                  dataset="sots-indoor", unit="dB", value=18.0, protocol="aecr", n=500, steps=9, checkpoint="last")
+    for number, value in enumerate((18.0, 17.0, 17.5)):
+        write_records(records_folder("indoor", root) / f"aecrnet/net-seed{number}.json",
+                      [replace(seed, seed=number, value=value)])
+    write(root)
+    (line,) = [line for line in (root / "README.md").read_text().splitlines() if "AECR-Net" in line]
+    assert "9 steps, mean of 3 seeds" in line and "| 17.50" in line
+
+
 def test_every_verdict_has_its_words() -> None:
     assert set(IN_A_SENTENCE) == {HOLDS, FALLS, NOISE, UNTESTED}
 
