@@ -10,6 +10,11 @@ from reprolib.commands.caches import drop_damaged_features
 from reprolib.commands.console import show
 from reprolib.commands.options import LARGEST, MINI, Accelerator, Direction, Jobs, Json, Profile, Seed, Targets, refuse
 from reprolib.commands.project import require_own_package
+from reprolib.progress import say
+
+UNUSABLE = {"non-finite": "answers with numbers that are not finite; its pictures show nothing, no value is recorded",
+            "collapsed": "answers with one colour everywhere; its pictures show nothing, no value is recorded"}
+"""What a record's status means for whoever looks at the pictures."""
 
 
 def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direction: Direction = None,
@@ -43,6 +48,8 @@ def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direct
     rows = [{"run": run.id, "dataset": r.dataset, "metric": r.metric, "value": r.value, "input": r.input_value,
              "n": r.n, "status": r.status, "checkpoint": r.checkpoint}
             for run, records in zip(chosen, measured, strict=True) for r in records]
+    for run, status in dict.fromkeys((row["run"], row["status"]) for row in rows if row["status"] in UNUSABLE):
+        say(f"'{run}': {UNUSABLE[str(status)]}")
     # Translators have a second checkpoint, the best on validation, which no table takes.
     shown = rows if as_json else [row for row in rows if not str(row["checkpoint"]).startswith("best")]
     show(shown, as_json, ("run", "metric", "value", "input", "n"), in_files=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,18 @@ def test_a_translators_two_checkpoints_are_no_two_rows_of_one_name(reprolib: Rep
     assert reprolib("measure", "cut-things").out.count("fd_vgg16") == 1
     checkpoints = [row["checkpoint"] for row in json.loads(reprolib("measure", "cut-things", "--json").out)]
     assert checkpoints == [record.checkpoint for record in kept] and len(set(checkpoints)) == 2
+
+
+def test_kind_3_a_network_that_answers_nan_is_told_where_it_is_measured(reprolib: Reprolib, project: Path,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    kept = read_file(Path("results/mini/records/aodnet/aodnet-dense.json"))
+    failed = [replace(record, value=None, status="non-finite") for record in kept]
+    monkeypatch.setattr("reprolib.runs.concurrent.side_by_side", lambda *_, **__: [failed])
+    answer = reprolib("measure", "aodnet-dense")
+    assert answer.err.count("'aodnet-dense': answers with numbers that are not finite") == 1 and answer.code == 0
+    monkeypatch.setattr("reprolib.runs.concurrent.side_by_side", lambda *_, **__: [kept])
+    assert "finite" not in reprolib("measure", "aodnet-dense").err
 
 
 def test_a_run_with_other_settings_has_another_folder(reprolib: Reprolib, tiny: Path) -> None:
