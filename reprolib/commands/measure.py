@@ -10,7 +10,6 @@ from reprolib.commands.caches import drop_damaged_features
 from reprolib.commands.console import show
 from reprolib.commands.options import LARGEST, MINI, Accelerator, Direction, Jobs, Json, Profile, Seed, Targets, refuse
 from reprolib.commands.project import require_own_package
-from reprolib.progress import say
 
 UNUSABLE = {"non-finite": "answers with numbers that are not finite; its pictures show nothing, no value is recorded",
             "collapsed": "answers with one colour everywhere; its pictures show nothing, no value is recorded"}
@@ -29,6 +28,7 @@ def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direct
 
     from reprolib import models
     from reprolib.evaluation.run import forget, measure_run
+    from reprolib.progress import say
     from reprolib.runs.concurrent import side_by_side
     from reprolib.runs.digests import measuring_entries
     from reprolib.runs.profile import read_profile, select
