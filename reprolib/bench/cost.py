@@ -1,7 +1,7 @@
 """What a computation costs: time and memory of a step, multiply-accumulates of a forward pass, ceilings of a device.
 
 A training step is measured as CUT's code does it: the device is idle before and after, batches lie ready, nothing is
-logged. Where that code keeps a moving average that starts at 0.1 s, here are median and interquartile range.
+logged. Where that code keeps a moving average that starts at 0.1 s, here are median and quartiles.
 """
 
 from __future__ import annotations
@@ -44,36 +44,6 @@ class Spread:
         shares = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
         low, median, high = torch.tensor(values, dtype=torch.float64).quantile(shares).tolist()
         return cls(median, low, high)
-
-
-def step_cost(step: Callable[[], object], device: torch.device | str, warmup: int = 3,
-              repeats: int = 10) -> dict[str, Any]:
-    """Time and memory of a step.
-
-    Memory is the peak over warm-up and measured steps. On CUDA it is everything that tensors hold on the device,
-    weights and optimiser included, and beside it what the driver says is taken there, which counts the allocator's
-    reserve, CUDA itself and other processes, as nvidia-smi would. On a CPU it is the growth of the process's resident
-    memory since the call: what was there before, weights for example, is not in it.
-
-    Args:
-        step: does one step; may return anything.
-        device: that the step runs on.
-        warmup: steps before; they fill caches, choose algorithms and build optimiser states.
-        repeats: steps that are timed one by one.
-
-    Returns:
-        'seconds' (median), 'iqr' (seconds between the quartiles), 'repeats', 'peak_memory' (bytes), 'driver_memory'
-        (bytes; None on a CPU) and 'memory_kind', in words.
-    """
-    assert warmup >= 0 and repeats >= 1, (warmup, repeats)
-    device = torch.device(device)
-    memory = Memory(device)
-    for _ in range(warmup):
-        step()
-    times = Spread.of([timed(step, device) for _ in range(repeats)])
-    peak, driver = memory.peak()
-    return {"seconds": times.median, "iqr": times.high - times.low, "repeats": repeats, "peak_memory": peak,
-            "driver_memory": driver, "memory_kind": memory.kind}
 
 
 def timed(step: Callable[[], object], device: torch.device) -> float:

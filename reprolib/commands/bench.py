@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from reprolib.commands.console import show
-from reprolib.commands.options import LARGEST, MINI, Accelerator, Json, Profile, known_precisions, refuse
+from reprolib.commands.options import LARGEST, Accelerator, Json, known_precisions, refuse
 from reprolib.errors import unknown
 
 Side = Annotated[int | None, typer.Option(min=1, max=LARGEST, help="Side of the pictures; by default the target's.")]
@@ -63,12 +63,11 @@ def bench(
 
 
 def bench_translators(
-    profile: Profile = MINI,
-    crop: Annotated[int, typer.Option(min=8, max=LARGEST, help="Side of the pictures.")] = 128,
+    crop: Annotated[int, typer.Option(min=8, max=LARGEST, help="Side of the pictures.")] = 256,
     repeats: Annotated[int, typer.Option(min=1, max=LARGEST, help="Steps that are timed.")] = 4,
     accelerator: Accelerator = "auto",
 ) -> None:
-    """Time a step of every translator of a profile in one go; keeps results/bench/translators_PROFILE.json."""
+    """Time a step of every translator of CUT's table at full size; keeps results/bench/translators_paper.json."""
     from reprolib.bench.translators import write_costs
 
-    print(write_costs(profile, crop, repeats=repeats, accelerator=accelerator))
+    print(write_costs(crop=crop, repeats=repeats, accelerator=accelerator))

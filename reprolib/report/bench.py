@@ -9,10 +9,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reprolib import papers
 from reprolib.bench.case import MODES
 from reprolib.bench.run import FOLDER
 from reprolib.bench.targets import TARGETS
 from reprolib.report.notebooks import execute
+from reprolib.results.costs import read_costs
+from reprolib.results.quantity import quantity, text
+from reprolib.runs.rows import all_rows
 
 GIB = 2**30
 
@@ -61,6 +65,25 @@ def targets(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         "verdict": "met" if v["met"] else f"missed by {v['missed_by']:.0%}", "bound by": v["bound"],
     } for row in rows for v in row["targets"]], columns=["device", "configuration", "measure", "target", "value",
                                                          "verdict", "bound by"])
+
+
+def translators(root: Path = Path()) -> pd.DataFrame:
+    """What a step of each translator costs, also as a share of the first one's, beside the paper's share; empty where
+    nothing was measured."""
+    costs, rows = read_costs(root), []
+    for paper, table in papers.tables():
+        printed = {(all_rows()[c.row].system, c.metric): c.value for c in paper.cells if c.metric in table.costs}
+        for row in table.rows.values():
+            if not table.costs or row.system not in costs:
+                continue
+            cost, shown = costs[row.system], {"system": row.label}
+            for metric in table.costs:
+                theirs, reference = (printed.get((name, metric)) for name in (row.system, cost.reference))
+                label = f"{quantity(metric).label} [{quantity(metric).unit}]"
+                shown |= {label: text(metric, cost.values[metric]), f"share of {label}": f"{cost.ratios[metric]:.2f}",
+                          f"the paper's share of {label}": f"{theirs / reference:.2f}" if theirs and reference else ""}
+            rows.append(shown)
+    return pd.DataFrame(rows)
 
 
 def ratios(rows: Sequence[Mapping[str, Any]]) -> Figure:

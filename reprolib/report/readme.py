@@ -18,9 +18,10 @@ from reprolib.files import write_text
 from reprolib.metrics.protocols import DEFAULT
 from reprolib.papers import Cell, Row, Table
 from reprolib.report import ledger
-from reprolib.report.bench import references, table, targets
+from reprolib.report.bench import references, table, targets, translators
 from reprolib.report.claims import rows_of_claims
 from reprolib.report.markdown import to_markdown
+from reprolib.results.costs import read_costs
 from reprolib.results.ledger import size_of_split
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
@@ -34,6 +35,12 @@ of its own, and they take steps in turns: *faster* is the median over turns of i
 *memory* our process's peak over its process's, both with their libraries; *growth* the same without what libraries and
 weights took before the first step. Seconds hold for a machine at the given *load* (processes that wanted one of its
 cores, these included); ratios hardly depend on it.""".replace("\n", " ")
+
+STEPS = """\
+`reprolib bench-translators` times all of them in one run, by the settings of profile `paper` and one picture, or two
+where a method compares pictures (seconds are then halved, as printed). Shares are of CycleGAN's. Memory is counted
+tensor by tensor, so that it means the same on a CPU and on a GPU; what operators take for themselves while they compute
+is not in it, and is in the paper's.""".replace("\n", " ")
 
 SHOWN = ("psnr", "ssim")
 """Metrics of the README's table; the others stand in the ledgers."""
@@ -63,6 +70,10 @@ def write(root: Path = Path()) -> None:
         shown, promised = table(rows).astype(str), targets(rows).drop(columns="device").astype(str)
         page = ["# A step, and a whole picture, beside other ways of computing them in one run", "", WAYS, "",
                 to_markdown(shown), to_markdown(references(rows).astype(str)), to_markdown(promised)]
+        if len(costs := translators(root)):
+            conditions = next(iter(read_costs(root).values())).conditions
+            page += ["# A step of each translator of CUT's table", "", f"{STEPS} ({conditions})", "",
+                     to_markdown(costs.astype(str))]
         write_text(root / FOLDER / "README.md", "\n".join(page).rstrip() + "\n")
 
 

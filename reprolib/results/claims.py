@@ -104,7 +104,7 @@ def _of_source(claim: Claim, source: Source) -> Iterator[Evidence]:
             values = [cost.values[claim.metric] for cost in costs]
             yield Evidence(source.profile, "", claim.metric, sign * (values[0] - values[1]), 0.0,
                            "one measurement of all systems in one run", why=costs[0].conditions,
-                           rank=(True, False, "reduced" not in costs[0].conditions, False, 1, 0))
+                           rank=(True, False, "full size" in costs[0].conditions, False, 1, 0))
     else:
         sides = [_by_dataset(claim, row, source) for row in (claim.left, claim.right)]
         for place in sides[0].keys() & sides[1].keys():

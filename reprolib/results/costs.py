@@ -1,4 +1,4 @@
-"""What a step of a profile's translators costs, as the bench kept it.
+"""What a step of each translator costs at the papers' size, as the bench kept it.
 
 Measured by hand, on one machine for all systems, since seconds and memory differ from run to run.
 """
@@ -12,6 +12,9 @@ from pathlib import Path
 
 from reprolib.errors import UserError
 from reprolib.runs.places import translator_costs
+
+PROFILE = "paper"
+"""Whose settings were timed."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,13 @@ class Cost:
     file: str
 
 
-def read_costs(profile: str, root: Path = Path()) -> dict[str, Cost]:
-    """Costs by system; empty where the profile's were never measured.
+def read_costs(root: Path = Path()) -> dict[str, Cost]:
+    """Costs by system, the same in every profile since a step costs what it costs; empty where none were measured.
 
     Raises:
         UserError: the file is damaged.
     """
-    path = translator_costs(profile, root)
+    path = translator_costs(PROFILE, root)
     return _read(path, root) if path.is_file() else {}
 
 

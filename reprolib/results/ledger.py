@@ -28,7 +28,7 @@ from reprolib.results.quantity import quantity
 from reprolib.runs.digests import measuring_digest
 from reprolib.runs.places import profile_folder, records_folder
 from reprolib.runs.profile import TaskRun, read_profile
-from reprolib.runs.rows import rows_of
+from reprolib.runs.rows import all_rows, rows_of
 
 Entry = dict[str, Any]
 """One cell by one kind of evidence, as ledger.json holds it (`_blank` has the fields)."""
@@ -105,7 +105,7 @@ class Source:
     @cached_property
     def costs(self) -> dict[str, Cost]:
         """By system."""
-        return read_costs(self.profile, self.root)
+        return read_costs(self.root)
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -311,10 +311,13 @@ def _cost(paper: Paper, row: Row, column: str, metric: str, cell: Cell | None, s
     cost = source.costs.get(row.system)
     if cost is None:
         return _absent(paper, row, column, cell, source)
-    said = "not comparable with the paper's cell" if cell and cell.value is not None else "the paper prints no number"
-    ratio = f"{cost.ratios[metric]:.2f} of {models.get(cost.reference).label} in the same run"
+    reference = next((c.value for c in paper.cells if c.column == column and c.metric == metric
+                      and all_rows()[c.row].system == cost.reference), None)
+    ratio = f"{cost.ratios[metric]:.2f} of {models.get(cost.reference).label}'s in the same run"
+    said = f"{ratio}; the paper prints no number" if not cell or not cell.value or not reference else \
+        f"to be compared as a ratio: {ratio}, in the paper {cell.value / reference:.2f}"
     return {"status": "measured", "value": cost.values[metric], "n_seeds": 1, "evidence": TRAINED,
-            "record": cost.file, "why": f"{said}: {cost.conditions}; {ratio}"}
+            "record": cost.file, "why": f"{said}; {cost.conditions}"}
 
 
 def _absent(paper: Paper, row: Row, column: str, cell: Cell | None, source: Source) -> Entry:

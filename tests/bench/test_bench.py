@@ -16,6 +16,7 @@ from reprolib.bench.case import Case, cases, open_way
 from reprolib.bench.cost import Spread
 from reprolib.bench.run import file_name, keep, read
 from reprolib.bench.targets import TARGETS, verdicts
+from reprolib.bench.translators import write_costs
 from reprolib.bench.work import convolution_rate, work_of
 from reprolib.commands import main
 from reprolib.errors import UserError
@@ -142,3 +143,30 @@ def test_default_sizes() -> None:
     assert (small.batch, small.crop, dict(small.network)) == (1, 256, {})
     (picture,) = cases("aecrnet", "evaluate", ["32-true"], accelerator="cpu", width=16)
     assert (picture.batch, picture.network["width"]) == (1, 16)
+
+
+def test_every_translator_is_timed_on_the_column_with_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small networks; one picture each, two where a method compares them; shares are of the first printed system's."""
+    (tmp_path / "profiles" / "paper").mkdir(parents=True)
+    (tmp_path / "profiles" / "paper" / "params.yaml").write_text("""
+defaults: {translation: {network: {width: 4}, crop: 256}}
+systems:
+  cut: {runs: {cut-cityscapes: {dataset: cityscapes, network: {width: 5}}, cut-horse2zebra: {dataset: horse2zebra}}}
+  cyclegan: {runs: {cyclegan-horse2zebra: {dataset: horse2zebra}}}
+  distancegan: {batch: 2, runs: {distancegan-horse2zebra: {dataset: horse2zebra}}}
+  gcgan: {batch: 8, runs: {gcgan-horse2zebra: {dataset: horse2zebra}}}
+""")
+    path = write_costs(crop=64, repeats=2, root=tmp_path, accelerator="cpu")
+    found = json.loads(path.read_text())
+    assert "width 4;" in found["conditions"]
+    rows = {row["system"]: row for row in found["systems"]}
+    assert {name: row["batch"] for name, row in rows.items()} == {"cyclegan": 1, "distancegan": 2, "gcgan": 1, "cut": 1}
+    assert rows["cyclegan"]["memory_ratio"] == rows["cyclegan"]["sec_per_iter_ratio"] == 1
+    assert all(row["sec_per_iter"] > 0 and row["repeats"] == 2 for row in rows.values())
+    shown = drawn.translators(tmp_path).set_index("system")
+    assert list(shown.index) == ["CycleGAN", "Distance", "GCGAN", "CUT"]
+    assert shown.loc["CUT"].filter(like="the paper's share").tolist() == ["0.60", "0.69"]
+    assert shown.loc["CUT", "share of memory [GB]"] == f"{rows['cut']['memory_ratio']:.2f}"
+    with pytest.raises(UserError, match="no runs for a table with costs"):
+        write_costs("indoor", root=Path(__file__).parents[2])
+    assert drawn.translators(tmp_path / "none").empty

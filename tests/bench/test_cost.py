@@ -10,7 +10,8 @@ from torch import nn
 
 from reprolib import models
 from reprolib.bench import cost
-from reprolib.bench.cost import ceilings, macs, step_cost
+from reprolib.bench.cost import Memory, ceilings, macs, timed
+from reprolib.bench.tensors import TensorPeak
 from reprolib.models.layers.deformable import ModulatedDeformConv2d
 
 
@@ -74,50 +75,54 @@ def test_counting_leaves_the_network_as_it_was() -> None:
     assert network[0].weight.grad is None
 
 
-def test_time_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that is told what to show: warm-up is not timed, the median and the quartiles are."""
-    durations = iter([1.0, 2.0, 3.0, 4.0, 100.0])
-    now, timing, calls = 0.0, False, 0
-
-    def clock() -> float:
-        nonlocal now, timing
-        timing = not timing
-        if not timing:
-            now += next(durations)
-        return now
-
-    def step() -> None:
-        nonlocal calls
-        calls += 1
-
-    monkeypatch.setattr(time, "perf_counter", clock)
-    found = step_cost(step, "cpu", warmup=2, repeats=5)
-    assert calls == 7
-    assert (found["seconds"], found["iqr"], found["repeats"]) == (3.0, 2.0, 5)
+def test_seconds_are_those_between_two_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that is told what to show; the step runs once."""
+    shown, calls = iter([5.0, 7.5]), []
+    monkeypatch.setattr(time, "perf_counter", lambda: next(shown))
+    assert timed(lambda: calls.append(1), torch.device("cpu")) == 2.5 and calls == [1]
 
 
 def test_memory_of_a_step_on_a_cpu() -> None:
-    """The peak within the steps, whether or not it is freed; a second measurement starts anew."""
+    """The peak, whether or not it is freed; a second measurement starts anew."""
     size = 64 * 2**20
-
-    def step() -> None:
-        torch.ones(size, dtype=torch.uint8)
-
     for _ in range(2):
-        found = step_cost(step, "cpu", warmup=0, repeats=2)
-        assert "resident" in found["memory_kind"] and found["driver_memory"] is None
-        if "lower bound" not in found["memory_kind"]:
-            assert 0.9 * size < found["peak_memory"] < 1.5 * size
-    assert step_cost(lambda: None, "cpu", repeats=2)["peak_memory"] < 0.3 * size
+        memory = Memory(torch.device("cpu"))
+        torch.ones(size, dtype=torch.uint8)
+        peak, driver = memory.peak()
+        assert "resident" in memory.kind and driver is None
+        if "lower bound" not in memory.kind:
+            assert 0.9 * size < peak < 1.5 * size
+    assert Memory(torch.device("cpu")).peak()[0] < 0.3 * size
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_memory_of_a_step_on_a_gpu() -> None:
     size = 256 * 2**20
     held = torch.ones(size, dtype=torch.uint8, device="cuda")
-    found = step_cost(lambda: torch.ones(size, dtype=torch.uint8, device="cuda"), "cuda", repeats=2)
-    assert 2 * size <= found["peak_memory"] < 2.2 * size <= 2.2 * found["driver_memory"]
+    memory = Memory(held.device)
+    torch.ones(size, dtype=torch.uint8, device="cuda")
+    peak, driver = memory.peak()
+    assert driver is not None and 2 * size <= peak < 2.2 * size <= 2.2 * driver
     assert held.numel() == size
+
+
+def test_memory_of_tensors_by_closed_form() -> None:
+    """Float32 numbers: x, both exponentials that the backward pass waits for, the sum; then their gradients."""
+    with TensorPeak() as count:
+        x = torch.zeros(1000, requires_grad=True)
+        y = x.exp()
+        total = y.exp().sum()
+        assert count.held == count.peak == 4 * (3 * 1000 + 1)
+        del y
+        assert count.held == 4 * (3 * 1000 + 1)  # the graph holds it
+        x.view(10, 100)[2:].detach().mul_(1)
+        assert count.held == 4 * (3 * 1000 + 1)  # nothing new
+        total.backward()
+        del total
+        assert count.held == 4 * 2 * 1000  # x and its gradient
+        del x
+        assert count.held == 0
+    assert count.peak >= 4 * (4 * 1000 + 1)
 
 
 def test_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
