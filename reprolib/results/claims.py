@@ -128,14 +128,14 @@ def _measured(left: list[Record], right: list[Record], sign: float, source: Sour
     if not common:
         return
     differences = [sign * (ours[seed] - theirs[seed]) for seed in common]
-    margin, basis = _noise(left, right, differences, source)
+    half, basis = _noise(left, right, differences, source)
     stale = next(filter(None, map(source.outdated, (*left, *right))), "")
     real, reduced = not get_dataset(first.dataset).embedded, first.reduced or right[0].reduced
     complete = first.n == size_of_split(first.dataset)
     why = "; ".join(filter(None, [
         "" if real else f"{first.dataset} stands in", "reduced networks" if reduced else "",
         f"{first.steps:,} steps" if first.steps else "", stale]))
-    yield Evidence(source.profile, first.dataset, first.metric, mean(differences), margin, basis, len(common), first.n,
+    yield Evidence(source.profile, first.dataset, first.metric, mean(differences), half, basis, len(common), first.n,
                    why, (not stale, real, real and complete, not reduced, len(common), first.steps))
 
 
@@ -153,7 +153,7 @@ def _noise(left: list[Record], right: list[Record], differences: list[float],
     """Half of the interval, and what it is over."""
     count = len(differences)
     if count > 1:
-        return _quantile(count - 1) * stdev(differences) / math.sqrt(count), f"{count} seeds, paired"
+        return margin(differences), f"{count} seeds, paired"
     spreads = [values for values in _several(left[0], source) if len(values) > 1]
     freedom = sum(len(values) - 1 for values in spreads)
     if freedom:
@@ -161,8 +161,7 @@ def _noise(left: list[Record], right: list[Record], differences: list[float],
         return _quantile(freedom) * math.sqrt(2 * pooled), f"one seed; spread of {len(spreads)} other runs"
     paired = _by_picture(left[0], right[0], source)
     if len(paired) > 1:
-        margin = _quantile(len(paired) - 1) * stdev(paired) / math.sqrt(len(paired))
-        return margin, f"{len(paired)} pictures, paired; one seed, whose noise is not in it"
+        return margin(paired), f"{len(paired)} pictures, paired; one seed, whose noise is not in it"
     return None, "one seed, and nothing is known of its noise"
 
 
@@ -189,6 +188,11 @@ def _pictures(record: Record, source: Source) -> dict[str, float]:
         return {}
     with path.open(encoding="utf-8", newline="") as stream:
         return {row["image"]: float(row[record.metric]) for row in csv.DictReader(stream) if record.metric in row}
+
+
+def margin(values: Sequence[float]) -> float:
+    """Half of the interval of a mean of at least two values."""
+    return _quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
 
 
 def _quantile(freedom: int) -> float:
