@@ -34,7 +34,7 @@ NOT_HERE = ", not here"
 """Follows the digest of data that a stage would need now."""
 
 DRAWING = ("notebooks", "figures", "tables", "claims", "dcp", "learning", "offsets", "printed", "protocols", "ratio",
-           "similarity")
+           "scene", "similarity")
 """Modules of `reprolib.report` that a profile's notebooks call, directly or through others."""
 
 LOSS_READS = {"perceptual": "vgg16", "perceptual_plain": "vgg16-torchvision", "features": "vgg19"}
