@@ -48,6 +48,11 @@ SHOWN = ("psnr", "ssim")
 FEWEST = 100
 """Pictures of a test set: means over fewer stand in the ledgers alone."""
 
+SEVERAL = 2
+"""Seeds, for an interval that is over seeds."""
+
+RELATION = {"higher": ">", "lower": "<"}
+
 IN_A_SENTENCE = {"holds": "{} hold", "does not hold": "{} do not", "within noise": "{} are within noise",
                  "not tested": "{} were not tested"}
 """How many claims have a verdict, in words."""
@@ -64,7 +69,7 @@ def write(root: Path = Path()) -> None:
     if BEGIN not in content or END not in content:
         raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
     before, rest = content.split(BEGIN, 1)
-    found = "\n".join([*on_real_test_sets(root), *verdicts(root), *profiles(root)])
+    found = "\n".join([*on_real_test_sets(root), *verdicts(root), *over_seeds(root), *profiles(root)])
     write_text(path, f"{before}{BEGIN}\n{found}\n{END}{rest.split(END, 1)[1]}")
     if rows := read(root):
         shown, promised = table(rows).astype(str), targets(rows).drop(columns="device").astype(str)
@@ -140,6 +145,29 @@ def verdicts(root: Path = Path()) -> list[str]:
     told = ", ".join(words.format(counts[verdict]) for verdict, words in IN_A_SENTENCE.items() if counts[verdict])
     return [f"The papers' claims are {counts.total()} comparisons of two printed numbers (`reprolib claims`). By the "
             f"best evidence at hand, {told}.", ""]
+
+
+def over_seeds(root: Path = Path()) -> list[str]:
+    """Markdown lines: the claims that several seeds on a whole real test set bear on, with intervals and verdicts."""
+    if not (root / "profiles").is_dir():
+        return []
+    cells = {(c.row, c.column, c.metric): c.value for paper in papers.papers().values() for c in paper.cells}
+    label = {row.id: row.label for _, table in papers.tables() for row in table.rows.values()}
+    tables: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
+    for r in rows_of_claims(None, root):
+        if r["seeds"] < SEVERAL or not r["dataset"] or get_dataset(r["dataset"]).embedded \
+                or r["n"] != size_of_split(r["dataset"]):
+            continue
+        left, right = (cells[r[side], r["column"], r["metric"]] for side in ("left", "right"))
+        where = f"{get_dataset(r['dataset']).title}, {r['n']} pictures, {r['seeds']} seeds"
+        row = tables.setdefault(where, {}).setdefault((r["left"], r["right"]), {
+            "the paper says": r["claim"], "that is": f"{label[r['left']]} {RELATION[r['better']]} {label[r['right']]}"})
+        name = quantity(r["metric"]).label
+        row[f"{name} here"] = f"{r['interval']}: {r['verdict']}"
+        row[f"the paper's {name}"] = f"{left - right:+.3g}" if left and right else ""
+    return [line for where, rows in tables.items() for line in (
+        f"Claims that several seeds bear on, by reduced networks after a short training ({where}; difference, its 95 % "
+        "interval, verdict):", "", to_markdown(pd.DataFrame(list(rows.values())).fillna("")))]
 
 
 def profiles(root: Path = Path()) -> list[str]:
