@@ -1,4 +1,4 @@
-"""What a step of each translator costs at the papers' size, all measured in one go: their ratios hold on any machine.
+"""What a step of each translator costs at the papers' size, all measured in one go for the sake of their ratios.
 
 Run by hand and kept in Git: durations have no place in a pipeline that is to give the same files again.
 """

@@ -38,20 +38,27 @@ def differences(profile: str, table: str, root: Path = Path()) -> dict[str, pd.D
         batches with at least `FEWEST` seeds: columns step (the part's last), difference (mean over seeds), margin (half
         of its 95 % interval) and seeds.
     """
-    runs: dict[str, list[DehazingRun]] = {}
+    logs: dict[str, list[tuple[DehazingRun, pd.DataFrame]]] = {}
     for run in read_profile(profile, root).runs.values():
-        if isinstance(run, DehazingRun) and (Places(run, root).checkpoint / "log.csv").is_file():
+        if isinstance(run, DehazingRun) and run.rows and (log := _log(run, root)) is not None:
             for row in run.rows:
-                runs.setdefault(row, []).append(run)
+                logs.setdefault(row, []).append((run, log))
     label = {row.id: row.label for row in rows_of(table).values()}
     found = {}
     for left, right in dict.fromkeys((c.left, c.right) for c in papers.claims() if c.table == table):
-        pairs = [(ours, theirs) for ours in runs.get(left, ()) for theirs in runs.get(right, ())
-                 if _batches(ours) == _batches(theirs)]
-        if len({ours.seed for ours, _ in pairs}) >= FEWEST:
-            found[f"{label[left]} beside {label[right]}"] = _along([
-                (training_log(ours, root), training_log(theirs, root)) for ours, theirs in pairs])
+        pairs = {run.seed: (log, their_log) for run, log in logs.get(left, ())
+                 for other, their_log in logs.get(right, ()) if _batches(run) == _batches(other)}
+        if len(pairs) >= FEWEST:
+            found[f"{label[left]} beside {label[right]}"] = _along(list(pairs.values()))
     return found
+
+
+def _log(run: DehazingRun, root: Path) -> pd.DataFrame | None:
+    """Of a training that is complete and minimised L1, among other things or alone."""
+    if not (Places(run, root).checkpoint / "log.csv").is_file():
+        return None
+    log = training_log(run, root)
+    return log if "l1" in log and len(log) and log["step"].iloc[-1] == run.steps else None
 
 
 def _batches(run: DehazingRun) -> tuple[object, ...]:

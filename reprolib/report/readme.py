@@ -159,15 +159,15 @@ def over_seeds(root: Path = Path()) -> list[str]:
                 or r["n"] != size_of_split(r["dataset"]):
             continue
         left, right = (cells[r[side], r["column"], r["metric"]] for side in ("left", "right"))
-        where = f"{get_dataset(r['dataset']).title}, {r['n']} pictures, {r['seeds']} seeds"
+        where = f"{get_dataset(r['dataset']).title}, {r['n']} pictures; {r['seeds']} seeds; {r['why']}"
         row = tables.setdefault(where, {}).setdefault((r["left"], r["right"]), {
             "the paper says": r["claim"], "that is": f"{label[r['left']]} {RELATION[r['better']]} {label[r['right']]}"})
         name = quantity(r["metric"]).label
         row[f"{name} here"] = f"{r['interval']}: {r['verdict']}"
         row[f"the paper's {name}"] = f"{left - right:+.3g}" if left and right else ""
     return [line for where, rows in tables.items() for line in (
-        f"Claims that several seeds bear on, by reduced networks after a short training ({where}; difference, its 95 % "
-        "interval, verdict):", "", to_markdown(pd.DataFrame(list(rows.values())).fillna("")))]
+        f"Claims that several seeds bear on, each with its difference, the 95 % interval and a verdict ({where}):", "",
+        to_markdown(pd.DataFrame(list(rows.values())).fillna("")))]
 
 
 def profiles(root: Path = Path()) -> list[str]:

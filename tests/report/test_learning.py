@@ -54,6 +54,18 @@ def test_only_runs_on_the_same_batches_are_compared(tmp_path: Path) -> None:
     assert set(differences("mini", "table2", tmp_path)) == {KEY}
 
 
+def test_what_is_unfinished_or_has_no_l1_is_left_out(tmp_path: Path) -> None:
+    train(tmp_path)
+    for run in read_profile("mini", tmp_path).runs.values():
+        path = Places(run, tmp_path).checkpoint / "log.csv"
+        if run.name == "ours":
+            path.write_text(path.read_text().replace("l1", "l2"))
+        elif run.name == "star" and run.seed == 2:
+            path.write_text("".join(path.read_text().splitlines(keepends=True)[:50]))
+    found = differences("mini", "table2", tmp_path)
+    assert set(found) == {KEY} and set(found[KEY]["seeds"]) == {2}
+
+
 def test_one_seed_says_nothing(tmp_path: Path) -> None:
     train(tmp_path)
     for run in read_profile("mini", tmp_path).runs.values():
