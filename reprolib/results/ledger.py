@@ -29,6 +29,7 @@ from reprolib.runs.digests import measuring_digest
 from reprolib.runs.places import profile_folder, records_folder
 from reprolib.runs.profile import TaskRun, read_profile
 from reprolib.runs.rows import all_rows, rows_of
+from reprolib.runs.run import TranslationRun
 
 Entry = dict[str, Any]
 """One cell by one kind of evidence, as ledger.json holds it (`_blank` has the fields)."""
@@ -104,8 +105,8 @@ class Source:
 
     @cached_property
     def costs(self) -> dict[str, Cost]:
-        """By system."""
-        return read_costs(self.root)
+        """By system, in a profile that trains translators: elsewhere their table is not drawn."""
+        return read_costs(self.root) if any(isinstance(run, TranslationRun) for run in self.runs.values()) else {}
 
     @cached_property
     def digests(self) -> dict[str, str]:

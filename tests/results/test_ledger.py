@@ -322,6 +322,9 @@ def test_costs_are_the_benchs(tmp_path: Path) -> None:
     path = translator_costs("paper", tmp_path)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(COSTS))
+    describe(tmp_path, "systems: {aodnet: {runs: {a: {dataset: haze-homogeneous}}}}\n", "haze")
+    assert entry(tmp_path, "cut/cut", "horse2zebra", "sec_per_iter", "haze")["status"] == "not attempted"
+    describe(tmp_path, "systems: {cut: {runs: {a: {dataset: photos-hazy2clear}}}}\n")
     e = entry(tmp_path, "cut/cut", "horse2zebra", "sec_per_iter")
     assert (e["value"], e["status"], e["record"]) == (0.25, "measured", path.relative_to(tmp_path).as_posix())
     assert "a machine" in e["why"] and "0.50 of CycleGAN's in the same run, in the paper 0.60" in e["why"]
