@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from reprolib.bench import measure
+from reprolib.bench import measure, translators
 from reprolib.bench.case import Case, cases, open_way
 from reprolib.bench.cost import Spread
 from reprolib.bench.run import file_name, keep, read
@@ -156,13 +157,17 @@ systems:
   distancegan: {batch: 2, runs: {distancegan-horse2zebra: {dataset: horse2zebra}}}
   gcgan: {batch: 8, runs: {gcgan-horse2zebra: {dataset: horse2zebra}}}
 """)
+    shown_by_the_clock = itertools.cycle([3.0, 1.0])
+    monkeypatch.setattr(translators, "timed", lambda step, device: step() or next(shown_by_the_clock))
     path = write_costs(crop=64, repeats=2, root=tmp_path, accelerator="cpu")
     found = json.loads(path.read_text())
     assert "width 4;" in found["conditions"]
     rows = {row["system"]: row for row in found["systems"]}
     assert {name: row["batch"] for name, row in rows.items()} == {"cyclegan": 1, "distancegan": 2, "gcgan": 1, "cut": 1}
     assert rows["cyclegan"]["memory_ratio"] == rows["cyclegan"]["sec_per_iter_ratio"] == 1
-    assert all(row["sec_per_iter"] > 0 and row["repeats"] == 2 for row in rows.values())
+    assert {name: row["sec_per_iter"] * row["batch"] for name, row in rows.items()} == dict.fromkeys(rows, 2.0)
+    assert {name: row["iqr"] * row["batch"] for name, row in rows.items()} == dict.fromkeys(rows, 1.0)
+    assert all(row["repeats"] == 2 for row in rows.values())  # the steps before these are not timed
     shown = drawn.translators(tmp_path).set_index("system")
     assert list(shown.index) == ["CycleGAN", "Distance", "GCGAN", "CUT"]
     assert shown.loc["CUT"].filter(like="the paper's share").tolist() == ["0.60", "0.69"]

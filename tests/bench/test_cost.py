@@ -10,7 +10,7 @@ from torch import nn
 
 from reprolib import models
 from reprolib.bench import cost
-from reprolib.bench.cost import Memory, ceilings, macs, timed
+from reprolib.bench.cost import Memory, Spread, ceilings, macs, timed
 from reprolib.bench.tensors import TensorPeak
 from reprolib.models.layers.deformable import ModulatedDeformConv2d
 
@@ -80,6 +80,10 @@ def test_seconds_are_those_between_two_looks_at_the_clock(monkeypatch: pytest.Mo
     shown, calls = iter([5.0, 7.5]), []
     monkeypatch.setattr(time, "perf_counter", lambda: next(shown))
     assert timed(lambda: calls.append(1), torch.device("cpu")) == 2.5 and calls == [1]
+
+
+def test_one_slow_turn_moves_neither_median_nor_quartiles() -> None:
+    assert Spread.of([1.0, 2.0, 3.0, 4.0, 100.0]) == Spread(3.0, 2.0, 4.0)
 
 
 def test_memory_of_a_step_on_a_cpu() -> None:
