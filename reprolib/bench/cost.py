@@ -85,12 +85,11 @@ class Memory:
         except OSError:
             self.kind = "growth of the process's highest resident memory so far, a lower bound"
 
-    def peak(self) -> tuple[int, int | None]:
-        """Bytes of `kind`, and bytes that the driver has given away on the device (None on a CPU)."""
+    def peak(self) -> int:
+        """Bytes of `kind`."""
         if self.device.type == "cuda":
-            free, total = torch.cuda.mem_get_info(self.device)
-            return torch.cuda.max_memory_allocated(self.device), total - free
-        return max(0, peak_resident() - self.before), None
+            return torch.cuda.max_memory_allocated(self.device)
+        return max(0, peak_resident() - self.before)
 
 
 def _return_free_memory() -> None:

@@ -113,7 +113,7 @@ def _peak() -> Peak:
     memory.restart()
     for _ in range(2):
         _here["way"].run()
-    growth, _ = memory.peak()
+    growth = memory.peak()
     return Peak(memory.before + growth, growth, memory.kind.replace("growth of ", "peak of "))
 
 

@@ -11,14 +11,29 @@ from matplotlib.figure import Figure
 
 from reprolib import papers
 from reprolib.bench.case import MODES
-from reprolib.bench.run import FOLDER
+from reprolib.bench.run import FOLDER, read
 from reprolib.bench.targets import TARGETS
+from reprolib.report.markdown import to_markdown
 from reprolib.report.notebooks import execute
 from reprolib.results.costs import read_costs
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.rows import all_rows
 
 GIB = 2**30
+
+WAYS = """\
+*Plain* is what a user would put together from PyTorch's own pieces in the published arrangement: torchvision's
+deformable convolution, and VGG three times, for the restored, the clear and the hazy picture. Every way has a process
+of its own, and they take steps in turns: *faster* is the median over turns of its time over ours, with quartiles;
+*memory* our process's peak over its process's, both with their libraries; *growth* the same without what libraries and
+weights took before the first step. Seconds hold for a machine at the given *load* (processes that wanted one of its
+cores, these included); ratios hardly depend on it.""".replace("\n", " ")
+
+STEPS = """\
+`reprolib bench-translators` times all of them in one run, by the settings of profile `paper` and one picture, or two
+where a method compares pictures (seconds are then halved, as printed). Shares are of CycleGAN's. Memory is counted
+tensor by tensor, so that it means the same on a CPU and on a GPU; what operators take for themselves while they compute
+is not in it, and is in the paper's.""".replace("\n", " ")
 
 
 def label(row: Mapping[str, Any]) -> str:
@@ -101,6 +116,21 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> Figure:
     axes.invert_yaxis()
     axes.set_xlabel("times as fast as the plain way (red: target)")
     return figure
+
+
+def page(root: Path = Path()) -> str:
+    """The page beside the bench's files, Markdown; empty where there are none."""
+    rows = read(root)
+    if not rows:
+        return ""
+    shown, promised = table(rows).astype(str), targets(rows).drop(columns="device").astype(str)
+    lines = ["# A step, and a whole picture, beside other ways of computing them in one run", "", WAYS, "",
+             to_markdown(shown), to_markdown(references(rows).astype(str)), to_markdown(promised)]
+    if len(costs := translators(root)):
+        conditions = next(iter(read_costs(root).values())).conditions
+        lines += ["# A step of each translator of CUT's table", "", f"{STEPS} ({conditions})", "",
+                  to_markdown(costs.astype(str))]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def write_notebook(root: Path = Path()) -> Path:

@@ -30,7 +30,8 @@ def rows_of_claims(profile: str | None = None, root: Path = Path(), table: str |
         best = found[0] if found else None
         rows.append({
             "paper": claim.paper, "table": claim.table, "claim": claim.text, "left": claim.left, "right": claim.right,
-            "column": claim.column, "metric": claim.metric, "better": claim.better, "verdict": verdict(found),
+            "column": claim.column, "metric": claim.metric, "better": claim.better, "relation": claim.relation,
+            "verdict": verdict(found),
             "difference": best and best.difference, "margin": best and best.margin,
             "interval": best.interval if best else "", "basis": best.basis if best else "",
             "measured": best.measured if best else "", "profile": best and best.profile,
@@ -47,7 +48,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         lines.append(f"{text[2]} ({text[1]})")
         for r in of_claim:
             left, right = (r[side].partition("/")[2] for side in ("left", "right"))
-            sides = f"{left} {'>' if r['better'] == 'higher' else '<'} {right}"
+            sides = f"{left} {r['relation']} {right}"
             where = " ".join(filter(None, (r["column"], r["measured"] or r["metric"])))
             basis = ", ".join(filter(None, (r["evidence"], r["basis"])))
             found = f"{r['interval']}, {basis}" if r["interval"] else r["why"]
@@ -61,7 +62,7 @@ def frame(table: str, profile: str | None = None, root: Path = Path()) -> pd.Dat
     label = {row.id: row.label for row in rows_of(table).values()}
     return pd.DataFrame([
         {"the paper says": r["claim"],
-         "that is": f"{label[r['left']]} {'>' if r['better'] == 'higher' else '<'} {label[r['right']]}",
+         "that is": f"{label[r['left']]} {r['relation']} {label[r['right']]}",
          "in": " ".join(filter(None, (r["column"], quantity(r["metric"]).label))), "difference here": r["interval"],
          "on": r["evidence"], "over": r["basis"], "verdict": r["verdict"]}
         for r in rows_of_claims(profile, root, table)])

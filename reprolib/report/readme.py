@@ -5,42 +5,27 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 import pandas as pd
 
 from reprolib import models, papers
-from reprolib.bench.run import FOLDER, read
+from reprolib.bench.run import FOLDER
 from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError
 from reprolib.evaluation.record import PUBLISHED, Record, read_records
 from reprolib.files import write_text
 from reprolib.metrics.protocols import DEFAULT
-from reprolib.papers import Cell, Row, Table
+from reprolib.papers import Cell, Row
 from reprolib.report import ledger
-from reprolib.report.bench import references, table, targets, translators
+from reprolib.report.bench import page
 from reprolib.report.claims import rows_of_claims
 from reprolib.report.markdown import to_markdown
-from reprolib.results.costs import read_costs
 from reprolib.results.ledger import size_of_split
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
 
 BEGIN, END = "<!-- results: written by `reprolib report readme` -->", "<!-- end of results -->"
-
-WAYS = """\
-*Plain* is what a user would put together from PyTorch's own pieces in the published arrangement: torchvision's
-deformable convolution, and VGG three times, for the restored, the clear and the hazy picture. Every way has a process
-of its own, and they take steps in turns: *faster* is the median over turns of its time over ours, with quartiles;
-*memory* our process's peak over its process's, both with their libraries; *growth* the same without what libraries and
-weights took before the first step. Seconds hold for a machine at the given *load* (processes that wanted one of its
-cores, these included); ratios hardly depend on it.""".replace("\n", " ")
-
-STEPS = """\
-`reprolib bench-translators` times all of them in one run, by the settings of profile `paper` and one picture, or two
-where a method compares pictures (seconds are then halved, as printed). Shares are of CycleGAN's. Memory is counted
-tensor by tensor, so that it means the same on a CPU and on a GPU; what operators take for themselves while they compute
-is not in it, and is in the paper's.""".replace("\n", " ")
 
 SHOWN = ("psnr", "ssim")
 """Metrics of the README's table; the others stand in the ledgers."""
@@ -50,8 +35,6 @@ FEWEST = 100
 
 SEVERAL = 2
 """Seeds, for an interval that is over seeds."""
-
-RELATION = {"higher": ">", "lower": "<"}
 
 IN_A_SENTENCE = {"holds": "{} hold", "does not hold": "{} do not", "within noise": "{} are within noise",
                  "not tested": "{} were not tested"}
@@ -64,76 +47,114 @@ def write(root: Path = Path()) -> None:
     Raises:
         UserError: the marks are gone.
     """
+    write_text(root / "README.md", renewed(root))
+    if found := page(root):
+        write_text(root / FOLDER / "README.md", found)
+
+
+def renewed(root: Path = Path()) -> str:
+    """The project's README with the results of now.
+
+    Raises:
+        UserError: the marks are gone.
+    """
     path = root / "README.md"
     content = path.read_text(encoding="utf-8")
     if BEGIN not in content or END not in content:
         raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
     before, rest = content.split(BEGIN, 1)
     found = "\n".join([*on_real_test_sets(root), *verdicts(root), *over_seeds(root), *profiles(root)])
-    write_text(path, f"{before}{BEGIN}\n{found}\n{END}{rest.split(END, 1)[1]}")
-    if rows := read(root):
-        shown, promised = table(rows).astype(str), targets(rows).drop(columns="device").astype(str)
-        page = ["# A step, and a whole picture, beside other ways of computing them in one run", "", WAYS, "",
-                to_markdown(shown), to_markdown(references(rows).astype(str)), to_markdown(promised)]
-        if len(costs := translators(root)):
-            conditions = next(iter(read_costs(root).values())).conditions
-            page += ["# A step of each translator of CUT's table", "", f"{STEPS} ({conditions})", "",
-                     to_markdown(costs.astype(str))]
-        write_text(root / FOLDER / "README.md", "\n".join(page).rstrip() + "\n")
+    return f"{before}{BEGIN}\n{found}\n{END}{rest.split(END, 1)[1]}"
 
 
 def on_real_test_sets(root: Path = Path()) -> list[str]:
     """Markdown lines: what was measured on whole real test sets, with the papers' numbers; nothing without records.
 
-    Test sets of at least `FEWEST` pictures, the largest first; on each the authors' weights, since nothing about them
-    is reduced, those nearest to the printed numbers before the others; then what was trained here.
+    Test sets of at least `FEWEST` pictures, the largest first.
     """
     names = [PUBLISHED, *sorted(path.parent.name for path in (root / "results").glob("*/records")
                                 if path.parent.name != PUBLISHED)]
-    runs: dict[tuple[str, str, str], list[Record]] = {}
+    found: dict[tuple[int, str], dict[tuple[str, str], list[Record]]] = {}
     for r in (r for name in names for r in read_records(name, root)):
         if r.metric in SHOWN and r.value is not None and r.tabled and r.protocol == DEFAULT \
                 and not get_dataset(r.dataset).embedded and r.n == size_of_split(r.dataset) and r.n >= FEWEST:
-            runs.setdefault((r.profile, r.experiment, r.dataset), []).append(r)
-    if not runs:
-        return []
-    places = {name: (-records[0].n, records[0].profile != PUBLISHED, _gap(records)) for name, records in runs.items()}
-    rows = [_row(runs[name]) for name in sorted(runs, key=places.__getitem__)]
-    return ["From the hazy input to the result, on whole real test sets:", "",
-            to_markdown(pd.DataFrame(rows).fillna(""))]
+            found.setdefault((-r.n, r.dataset), {}).setdefault((r.profile, r.experiment), []).append(r)
+    lines = []
+    for place in sorted(found):
+        runs = list(found[place].values())
+        where = f"{get_dataset(place[1]).title}, {-place[0]} pictures{_input(runs[0])}"
+        lines += [*_lines(f"Systems on {where}", _systems(runs)), *_ablations(runs, where)]
+    return lines
 
 
-def _row(records: list[Record]) -> dict[str, str]:
-    """Of the records of one run, of all its seeds."""
-    first = records[0]
-    row = {"": _label(first), "weights": _weights(first, len({r.seed for r in records})),
-           "test set": f"{get_dataset(first.dataset).title}, {first.n} pictures"}
+def _systems(runs: list[list[Record]]) -> list[dict[str, str]]:
+    """Whole systems: the authors' weights, since nothing about them is reduced, those nearest to the printed numbers
+    before the others; then what was trained here."""
+    whole = [(row, records) for records in runs for row in [_row(records[0])] if row is None or _is_whole(row)]
+    whole.sort(key=lambda one: (one[1][0].profile != PUBLISHED, _gap(*one)))
+    return [_line(_weights(records), row, records) for row, records in whole]
+
+
+def _ablations(runs: list[list[Record]], where: str) -> list[str]:
+    """Markdown lines: rows of tables that compare variants of one system, where several seeds were trained."""
+    lines, several = [], [records for records in runs if _seeds(records) >= SEVERAL]
+    for table in (table for _, table in papers.tables() if not table.task):
+        shown: dict[str, list[dict[str, str]]] = {}
+        for row in table.rows.values():
+            for records in (records for records in several if row.id in records[0].rows):
+                shown.setdefault(_weights(records), []).append(_line("", row, records))
+        for weights, rows in shown.items():
+            lines += _lines(f"{table.title}: {weights}; {where}", rows)
+    return lines
+
+
+def _lines(title: str, rows: list[dict[str, str]]) -> list[str]:
+    """A title and a table; nothing for no rows."""
+    return [f"{title}:", "", to_markdown(pd.DataFrame(rows).fillna(""))] if rows else []
+
+
+def _line(weights: str, row: Row | None, records: list[Record]) -> dict[str, str]:
+    """A run, all its seeds together; its weights unless the title says them."""
+    line = {"": row.label if row and not _is_whole(row) else models.get(records[0].system).label}
+    if weights:
+        line["weights"] = weights
     for metric in dict.fromkeys(r.metric for r in records):
-        one = next(r for r in records if r.metric == metric)
-        before = "" if one.input_value is None else f"{text(metric, one.input_value)} → "
-        row[quantity(metric).label] = f"{before}{text(metric, _mean(records, metric))}"
-        cell = _printed(one)
-        row[f"the paper's {quantity(metric).label}"] = cell.printed if cell else ""
-    return row
+        values, cell = _values(records, metric), _printed(row, records[0].dataset, metric)
+        spread = f" ± {text(metric, stdev(values))}" if len(values) >= SEVERAL else ""
+        line[quantity(metric).label] = f"{text(metric, mean(values))}{spread}"
+        line[f"the paper's {quantity(metric).label}"] = cell.printed if cell else ""
+    return line
 
 
-def _mean(records: list[Record], metric: str) -> float:
-    return mean([r.value for r in records if r.metric == metric and r.value is not None])
+def _seeds(records: list[Record]) -> int:
+    return len({r.seed for r in records})
 
 
-def _gap(records: list[Record]) -> float:
+def _values(records: list[Record], metric: str) -> list[float]:
+    return [r.value for r in records if r.metric == metric and r.value is not None]
+
+
+def _input(records: list[Record]) -> str:
+    """What the unprocessed pictures score, in words."""
+    told = [f"{quantity(r.metric).label} {text(r.metric, r.input_value)}" for r in records if r.input_value is not None]
+    return f"; hazy input {', '.join(dict.fromkeys(told))}" if told else ""
+
+
+def _gap(row: Row | None, records: list[Record]) -> float:
     """To the printed number, in the first metric."""
-    cell = _printed(records[0])
-    return math.inf if cell is None or cell.value is None else abs(_mean(records, records[0].metric) - cell.value)
+    metric = records[0].metric
+    cell = _printed(row, records[0].dataset, metric)
+    return math.inf if cell is None or cell.value is None else abs(mean(_values(records, metric)) - cell.value)
 
 
-def _weights(record: Record, seeds: int) -> str:
+def _weights(records: list[Record]) -> str:
     """Where the weights come from, in words."""
+    record, seeds = records[0], _seeds(records)
     if record.checkpoint == "published":
         return "the authors'"
     if not record.steps:
         return "none to learn"
-    more = [", reduced network"] * record.reduced + [f", mean of {seeds} seeds"] * (seeds > 1)
+    more = [", reduced network"] * record.reduced + [f", {seeds} seeds"] * (seeds > 1)
     return f"trained here, {record.steps:,} steps{''.join(more)}"
 
 
@@ -161,7 +182,7 @@ def over_seeds(root: Path = Path()) -> list[str]:
         left, right = (cells[r[side], r["column"], r["metric"]] for side in ("left", "right"))
         where = f"{get_dataset(r['dataset']).title}, {r['n']} pictures; {r['seeds']} seeds; {r['why']}"
         row = tables.setdefault(where, {}).setdefault((r["left"], r["right"]), {
-            "the paper says": r["claim"], "that is": f"{label[r['left']]} {RELATION[r['better']]} {label[r['right']]}"})
+            "the paper says": r["claim"], "that is": f"{label[r['left']]} {r['relation']} {label[r['right']]}"})
         name = quantity(r["metric"]).label
         row[f"{name} here"] = f"{r['interval']}: {r['verdict']}"
         row[f"the paper's {name}"] = f"{left - right:+.3g}" if left and right else ""
@@ -183,24 +204,21 @@ def profiles(root: Path = Path()) -> list[str]:
     return lines
 
 
-def _printed_row(record: Record) -> tuple[Table, Row] | None:
+def _row(record: Record) -> Row | None:
     """What a record stands for in print: the first of its run's rows, else its system's in a table of all systems."""
-    rows = [(found, row) for _, found in papers.tables() for row in found.rows.values()]
-    own = [(found, row) for found, row in rows if row.id in record.rows]
-    return next(iter(own or [(found, row) for found, row in rows
-                             if found.task and row.system == record.system]), None)
+    rows = papers.rows()
+    own = [rows[name] for name in record.rows if name in rows]
+    return next(iter(own or [row for row in rows.values() if _is_whole(row) and row.system == record.system]), None)
 
 
-def _label(record: Record) -> str:
-    """The system's label, with that of the row where this is a variant of the system."""
-    label, printed = models.get(record.system).label, _printed_row(record)
-    variant = printed is not None and not printed[0].task
-    return f"{label.removesuffix(' (Ours)')}, {printed[1].label}" if printed and variant else label
+def _is_whole(row: Row) -> bool:
+    """Whether it stands in a table of all systems, and not among variants of one."""
+    return papers.table(row.id.partition("/")[0])[1].task is not None
 
 
-def _printed(record: Record) -> Cell | None:
+def _printed(row: Row | None, dataset: str, metric: str) -> Cell | None:
     """The cell that a paper prints for it."""
-    printed, columns = _printed_row(record), papers.columns_of(record.dataset)
-    return next((cell for paper, _ in papers.tables() for cell in paper.cells
-                 if printed and cell.row == printed[1].id and cell.metric == record.metric
-                 and (paper.name, cell.column) in columns and cell.value is not None), None)
+    columns = papers.columns_of(dataset)
+    return next((cell for paper in papers.papers().values() for cell in paper.cells
+                 if row and cell.row == row.id and cell.metric == metric and cell.value is not None
+                 and (paper.name, cell.column) in columns), None)
