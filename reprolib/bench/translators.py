@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from PIL import Image
 
-from reprolib import papers
+from reprolib import models, papers
 from reprolib.bench.case import open_task
 from reprolib.bench.cost import Spread, timed
 from reprolib.bench.tensors import TensorPeak
@@ -30,10 +30,11 @@ from reprolib.runs.profile import read_profile
 from reprolib.runs.run import TranslationRun
 
 PAIRS = 2
-"""Batch of the methods that compare two pictures of a batch; all others are timed with one picture, as the papers'
-table is: what it prints for GcGAN is less than CUT's memory, and cannot be that of GcGAN's own batch of 8."""
-WARMUP = 2
-"""Steps before the first timed one; the second has the peak, since optimisers have their memory by then."""
+"""Batch of the methods that need two pictures in a batch; all others are timed with one picture, as the papers' table
+is: what it prints for GcGAN is less than CUT's memory, and cannot be that of GcGAN's own batch of 8."""
+WARMUP = 5
+"""Steps before the first timed one, in which the peak is looked for: from the second on optimisers have their memory,
+and FastCUT compares a flipped pair, which takes more, in some of them only."""
 PICTURES = 8
 """Random ones of a domain; DistanceGAN looks at its batches before the first step."""
 
@@ -44,8 +45,7 @@ class StepCost:
 
     system: str
     sec_per_iter: float
-    """Seconds of a step divided by its batch, which is 2 for methods that need pairs of pictures, as their authors
-    print it."""
+    """Seconds of a step divided by its batch, as their authors print it."""
     iqr: float
     """Seconds between the quartiles of `sec_per_iter`."""
     memory: float
@@ -104,7 +104,8 @@ def _runs(profile: str, root: Path) -> list[TranslationRun]:
 
 
 def _measure(run: TranslationRun, crop: int, repeats: int, accelerator: str) -> StepCost:
-    batch = PAIRS if run.batch == PAIRS else 1
+    halves = getattr(models.get(run.system).objective, "pairs", "") == "halves"
+    batch = PAIRS if run.batch == PAIRS and not halves else 1
     torch.manual_seed(run.seed)
     fabric = Fabric(accelerator=accelerator, devices=1, precision=run.precision)
     generator = torch.Generator().manual_seed(0)

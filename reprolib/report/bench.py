@@ -31,7 +31,7 @@ cores, these included); ratios hardly depend on it.""".replace("\n", " ")
 
 STEPS = """\
 `reprolib bench-translators` times all of them in one run, by the settings of profile `paper` and one picture, or two
-where a method compares pictures (seconds are then halved, as printed). Shares are of CycleGAN's. Memory is counted
+where a method needs them (seconds are then halved, as printed). Shares are of CycleGAN's. Memory is counted
 tensor by tensor, so that it means the same on a CPU and on a GPU; what operators take for themselves while they compute
 is not in it, and is in the paper's.""".replace("\n", " ")
 
@@ -91,7 +91,8 @@ def translators(root: Path = Path()) -> pd.DataFrame:
         for row in table.rows.values():
             if not table.costs or row.system not in costs:
                 continue
-            cost, shown = costs[row.system], {"system": row.label}
+            cost = costs[row.system]
+            shown = {"system": row.label, "pictures in a step": str(cost.batch)}
             for metric in table.costs:
                 theirs, reference = (printed.get((name, metric)) for name in (row.system, cost.reference))
                 label = f"{quantity(metric).label} [{quantity(metric).unit}]"

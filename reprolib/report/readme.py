@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import pandas as pd
 
@@ -39,6 +40,12 @@ SEVERAL = 2
 IN_A_SENTENCE = {"holds": "{} hold", "does not hold": "{} do not", "within noise": "{} are within noise",
                  "not tested": "{} were not tested"}
 """How many claims have a verdict, in words."""
+
+BEARING = {"real": "Of those that real test sets, counts or costs of a step bear on,",
+           "stand-in": "of those that only photos which stand in for the benchmarks do, with reduced networks trained "
+                       "for minutes, so that they rank nothing,",
+           "none": "of those that nothing bears on,"}
+"""What the best evidence of claims is, in words."""
 
 
 def write(root: Path = Path()) -> None:
@@ -154,7 +161,7 @@ def _weights(records: list[Record]) -> str:
         return "the authors'"
     if not record.steps:
         return "none to learn"
-    more = [", reduced network"] * record.reduced + [f", {seeds} seeds"] * (seeds > 1)
+    more = [", reduced network"] * record.reduced + [f", mean ± standard deviation of {seeds} seeds"] * (seeds > 1)
     return f"trained here, {record.steps:,} steps{''.join(more)}"
 
 
@@ -162,10 +169,24 @@ def verdicts(root: Path = Path()) -> list[str]:
     """Markdown lines: how many of the papers' claims hold by the numbers measured here; nothing without a project."""
     if not (root / "profiles").is_dir():
         return []
-    counts = Counter(row["verdict"] for row in rows_of_claims(None, root))
-    told = ", ".join(words.format(counts[verdict]) for verdict, words in IN_A_SENTENCE.items() if counts[verdict])
-    return [f"The papers' claims are {counts.total()} comparisons of two printed numbers (`reprolib claims`). By the "
-            f"best evidence at hand, {told}.", ""]
+    counts: dict[str, Counter[str]] = {name: Counter() for name in BEARING}
+    for row in rows_of_claims(None, root):
+        counts[_bearing(row)][row["verdict"]] += 1
+    total = sum(one.total() for one in counts.values())
+    told = [f"{words} {_in_a_sentence(counts[name])}" for name, words in BEARING.items() if counts[name]]
+    return [f"The papers' claims are {total} comparisons of two printed numbers (`reprolib claims`). "
+            f"{'; '.join(told)}.", ""]
+
+
+def _bearing(claim: dict[str, Any]) -> str:
+    """Which of `BEARING` the best evidence of a claim is."""
+    if claim["difference"] is None:
+        return "none"
+    return "stand-in" if claim["dataset"] and get_dataset(claim["dataset"]).embedded else "real"
+
+
+def _in_a_sentence(counts: Counter[str]) -> str:
+    return ", ".join(words.format(counts[verdict]) for verdict, words in IN_A_SENTENCE.items() if counts[verdict])
 
 
 def over_seeds(root: Path = Path()) -> list[str]:
@@ -187,7 +208,8 @@ def over_seeds(root: Path = Path()) -> list[str]:
         row[f"{name} here"] = f"{r['interval']}: {r['verdict']}"
         row[f"the paper's {name}"] = f"{left - right:+.3g}" if left and right else ""
     return [line for where, rows in tables.items() for line in (
-        f"Claims that several seeds bear on, each with its difference, the 95 % interval and a verdict ({where}):", "",
+        f"Claims that several seeds bear on, each with its difference, the 95 % interval and a verdict ({where}). An "
+        "interval is of its own comparison alone, by Student's t: of twenty, one misses the truth by chance.", "",
         to_markdown(pd.DataFrame(list(rows.values())).fillna("")))]
 
 

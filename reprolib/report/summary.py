@@ -30,8 +30,8 @@ def summary(profile: str, root: Path = Path()) -> str:
     compared = [e for e in printed if e["gap"] is not None and e["record"]]
     lines = [f"Profile `{profile}`. Of {len(printed)} cells in the papers' tables: {ledger.statuses(entries)}."
              + ("" if compared else APART) +
-             " 'Input' is the unprocessed picture; the paper's value stands in brackets; ± is the standard deviation "
-             "over the seeds of the calibration.", "", *measured(entries)]
+             " 'Input' is the unprocessed picture; the paper's value stands in brackets; a number with ± is "
+             "the mean over seeds with its standard deviation.", "", *measured(entries)]
     return "\n".join(lines).rstrip() + "\n"
 
 

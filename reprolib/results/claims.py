@@ -4,9 +4,10 @@ A claim says that one row is better than another in a column and metric. Any pro
 measured on the real test set goes before stand-ins, the full-size network before a reduced one, more seeds before
 fewer. Differences are taken in the claim's direction: above zero speaks for it.
 
-The interval (95 %, Student's t) is over seeds, paired: two runs with one seed see the same batches. Where a run has one
-seed, the spread of other runs of its profile stands in; where there is none, the interval is over test pictures, paired
-too, and its basis says that noise over seeds is not in it.
+The interval (95 %, Student's t) is over seeds, paired: two runs with one seed see the same batches; what learns nothing
+has one value for all seeds. Where a run has one seed, the spread of other runs of the same system and size in its
+profile stands in; where there is none, the difference is told and not tested. Of two sides that learn nothing, the
+interval is over test pictures. Each interval is of one comparison alone; none is widened for how many are made.
 """
 
 from __future__ import annotations
@@ -22,14 +23,24 @@ from reprolib import metrics, models, papers
 from reprolib.data.registry import get_dataset
 from reprolib.evaluation.record import Record
 from reprolib.papers.claims import Claim
-from reprolib.results.gate import key
+from reprolib.results.costs import Cost
 from reprolib.results.ledger import Source, run_id, size_of_split
 from reprolib.runs.places import results_folder
 from reprolib.runs.profile import profiles as known_profiles
 from reprolib.runs.rows import all_rows
+from reprolib.runs.run import APART
 
 HOLDS, NOISE, FALLS, UNTESTED = "holds", "within noise", "does not hold", "not tested"
 CONFIDENCE = 0.95
+QUARTILES, MEDIAN = 1.349, 1.2533
+"""Of a normal distribution in standard deviations: what lies between the quartiles; and how much further than the mean
+of a sample its median strays."""
+
+ALIKE = ("system", "reduced", "dataset", "metric", "protocol")
+"""What runs share whose seeds tell of each other's noise."""
+
+VARIED = ("network", "contrast", "objective", "loss", "seed", "init", "extends")
+"""Settings that a row of an ablation may change, and what says nothing of it."""
 
 Rank = tuple[bool, bool, bool, bool, int, int]
 
@@ -39,7 +50,7 @@ class Evidence:
     """What one profile says of a claim."""
 
     profile: str
-    """Empty for what is counted."""
+    """Empty for what is counted or timed."""
     dataset: str
     """Empty for what is counted or timed once a system."""
     measured: str
@@ -47,7 +58,7 @@ class Evidence:
     difference: float
     """Above zero speaks for the claim."""
     margin: float | None
-    """Half of the interval: 0 for an exact count, None where nothing is known of the noise."""
+    """Half of the interval: 0 for an exact count, None where it is not tested, as `basis` says."""
     basis: str
     """What the interval is over, in words."""
     seeds: int = 1
@@ -102,8 +113,8 @@ def _of_source(claim: Claim, source: Source) -> Iterator[Evidence]:
         costs = [source.costs[name] for name in (left, right) if name in source.costs]
         if len(costs) == 2:
             values = [cost.values[claim.metric] for cost in costs]
-            yield Evidence(source.profile, "", claim.metric, sign * (values[0] - values[1]), 0.0,
-                           "one measurement of all systems in one run", why=costs[0].conditions,
+            half, basis = _cost_noise(claim.metric, costs)
+            yield Evidence("", "", claim.metric, sign * (values[0] - values[1]), half, basis, why=costs[0].conditions,
                            rank=(True, False, "full size" in costs[0].conditions, False, 1, 0))
     else:
         sides = [_by_dataset(claim, row, source) for row in (claim.left, claim.right)]
@@ -122,56 +133,75 @@ def _by_dataset(claim: Claim, row: str, source: Source) -> dict[tuple[str, str],
 
 
 def _measured(left: list[Record], right: list[Record], sign: float, source: Source) -> Iterator[Evidence]:
-    first = left[0]
-    ours, theirs = (_by_seed(side, source) for side in (left, right))
+    first, other = left[0], right[0]
+    ours, theirs = (source.by_seed(side) for side in (left, right))
+    if not first.steps:
+        ours = dict.fromkeys(theirs, ours[first.seed])
+    elif not other.steps:
+        theirs = dict.fromkeys(ours, theirs[other.seed])
     common = sorted(ours.keys() & theirs.keys())
     if not common:
         return
     differences = [sign * (ours[seed] - theirs[seed]) for seed in common]
-    half, basis = _noise(left, right, differences, source)
+    half, basis = _noise(first, other, differences, source)
+    if apart := _apart(first, other, source):
+        half, basis = None, f"the rows differ in {' and '.join(apart)} too, which the paper does not vary"
     stale = next(filter(None, map(source.outdated, (*left, *right))), "")
-    real, reduced = not get_dataset(first.dataset).embedded, first.reduced or right[0].reduced
+    real, reduced = not get_dataset(first.dataset).embedded, first.reduced or other.reduced
     complete = first.n == size_of_split(first.dataset)
     why = "; ".join(filter(None, [
         "" if real else f"{first.dataset} stands in", "reduced networks" if reduced else "",
-        f"{first.steps:,} steps" if first.steps else "", stale]))
+        " and ".join(f"{steps:,}" for steps in dict.fromkeys((first.steps, other.steps)) if steps) + " steps"
+        if first.steps or other.steps else "", stale]))
     yield Evidence(source.profile, first.dataset, first.metric, mean(differences), half, basis, len(common), first.n,
                    why, (not stale, real, real and complete, not reduced, len(common), first.steps))
 
 
-def _by_seed(records: list[Record], source: Source) -> dict[int, float]:
-    """Values by seed, those of the calibration among them if it was of the same training."""
-    known = source.expected.get(key(records[0]))
-    values: dict[int, float] = {}
-    if known and known["steps"] == records[0].steps and known["network"] == dict(records[0].network):
-        values = {int(seed): float(value) for seed, value in known.get("values", {}).items()}
-    return values | {r.seed: r.value for r in records if r.value is not None}
+def _cost_noise(metric: str, costs: Sequence[Cost]) -> tuple[float | None, str]:
+    """Half of the interval of a difference of medians, the times of a step being taken for normal; memory is exact."""
+    if not all(metric in cost.quartiles for cost in costs):
+        return 0.0, "counted, of all systems in one run"
+    deviations = [cost.quartiles[metric] / QUARTILES / math.sqrt(cost.repeats) for cost in costs]
+    half = _quantile(sum(cost.repeats - 1 for cost in costs)) * MEDIAN * math.hypot(*deviations)
+    return half, f"{costs[0].repeats} steps timed, of all systems in one run"
 
 
-def _noise(left: list[Record], right: list[Record], differences: list[float],
-           source: Source) -> tuple[float | None, str]:
+def _apart(left: Record, right: Record, source: Source) -> list[str]:
+    """Settings in which two rows of an ablation differ beside what the paper varies; systems have recipes of their own.
+    """
+    runs = [source.runs.get((r.experiment, r.seed)) for r in (left, right)]
+    if left.system != right.system or None in runs:
+        return []
+    ours, theirs = (run.settings for run in runs if run)
+    return [name.replace("_", " ") for name in sorted(ours.keys() & theirs.keys())
+            if name not in (*VARIED, *APART) and ours[name] != theirs[name]]
+
+
+def _noise(left: Record, right: Record, differences: list[float], source: Source) -> tuple[float | None, str]:
     """Half of the interval, and what it is over."""
-    count = len(differences)
+    count, trained = len(differences), [r for r in (left, right) if r.steps]
+    if not trained:
+        paired = _by_picture(left, right, source)
+        return (margin(paired) if len(paired) > 1 else None), f"{len(paired)} pictures, paired; nothing is trained"
     if count > 1:
-        return margin(differences), f"{count} seeds, paired"
-    spreads = [values for values in _several(left[0], source) if len(values) > 1]
-    freedom = sum(len(values) - 1 for values in spreads)
-    if freedom:
-        pooled = sum(variance(values) * (len(values) - 1) for values in spreads) / freedom
-        return _quantile(freedom) * math.sqrt(2 * pooled), f"one seed; spread of {len(spreads)} other runs"
-    paired = _by_picture(left[0], right[0], source)
-    if len(paired) > 1:
-        return margin(paired), f"{len(paired)} pictures, paired; one seed, whose noise is not in it"
-    return None, "one seed, and nothing is known of its noise"
+        return margin(differences), f"{count} seeds, paired" if len(trained) > 1 else f"{count} seeds"
+    spreads = [_several(r, source) for r in trained]
+    if not all(spreads):
+        return None, "one seed, and nothing is known of its noise"
+    freedoms = [sum(len(values) - 1 for values in side) for side in spreads]
+    variances = [sum(variance(values) * (len(values) - 1) for values in side) / freedom
+                 for side, freedom in zip(spreads, freedoms, strict=True)]
+    others = max(map(len, spreads))
+    return _quantile(min(freedoms)) * math.sqrt(sum(variances)), f"one seed; spread of {others} run{'s' * (others > 1)} of the same size"
 
 
 def _several(like: Record, source: Source) -> list[list[float]]:
-    """Values over seeds of every run of the profile with this dataset, metric and protocol."""
+    """Values over seeds of every run of the profile with this system and size, dataset, metric and protocol."""
     runs: dict[str, list[Record]] = {}
     for r in source.records:
-        if (r.dataset, r.metric, r.protocol) == (like.dataset, like.metric, like.protocol) and r.value is not None:
+        if all(getattr(r, name) == getattr(like, name) for name in ALIKE) and r.value is not None:
             runs.setdefault(r.experiment, []).append(r)
-    return [list(_by_seed(records, source).values()) for records in runs.values()]
+    return [values for records in runs.values() if len(values := list(source.by_seed(records).values())) > 1]
 
 
 def _by_picture(left: Record, right: Record, source: Source) -> list[float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reprolib.errors import UserError
@@ -15,6 +15,9 @@ from reprolib.runs.places import translator_costs
 
 PROFILE = "paper"
 """Whose settings were timed."""
+
+TIMED = "sec_per_iter"
+"""The metric whose noise the bench tells; memory is counted."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,12 @@ class Cost:
     """The system that ratios are taken to."""
     conditions: str
     file: str
+    quartiles: Mapping[str, float] = field(default_factory=dict)
+    """By metric that is timed: what lies between the quartiles, in the same unit."""
+    repeats: int = 1
+    """Timed steps."""
+    batch: int = 1
+    """Pictures of a domain in a step; seconds are divided by them, memory is not."""
 
 
 def read_costs(root: Path = Path()) -> dict[str, Cost]:
@@ -47,7 +56,9 @@ def _read(path: Path, root: Path) -> dict[str, Cost]:
         names = [name.removesuffix("_ratio") for name in rows[0] if name.endswith("_ratio")]
         reference = next(row["system"] for row in rows if all(row[f"{name}_ratio"] == 1 for name in names))
         return {row["system"]: Cost({name: row[name] for name in names}, {name: row[f"{name}_ratio"] for name in names},
-                                    reference, content["conditions"], path.relative_to(root).as_posix())
+                                    reference, content["conditions"], path.relative_to(root).as_posix(),
+                                    {TIMED: row["iqr"]} if "iqr" in row else {}, row.get("repeats", 1),
+                                    row.get("batch", 1))
                 for row in rows}
     except (ValueError, TypeError, KeyError, IndexError, StopIteration) as error:
         raise UserError(f"not a file of costs: {type(error).__name__} {error}", where=path,

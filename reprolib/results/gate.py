@@ -160,7 +160,7 @@ def check(profile: str, root: Path = Path()) -> list[Outcome]:
     outcomes = [Outcome(name, False, "missing: run `dvc repro`", expected=want["value"])
                 for name, want in sorted(expected.items()) if name not in measured]
     recorded = {want_metric(name) for name in expected}
-    outcomes += [_compare(r, expected.get(key(r))) for r in records if r.metric in recorded]
+    outcomes += [compare(r, expected.get(key(r))) for r in records if r.metric in recorded]
     return outcomes + check_counts()
 
 
@@ -180,7 +180,8 @@ def want_metric(name: str) -> str:
     return name.partition("@")[0].rpartition("/")[2]
 
 
-def _compare(record: Record, want: dict[str, Any] | None) -> Outcome:
+def compare(record: Record, want: dict[str, Any] | None) -> Outcome:
+    """A record against what was recorded of its number; None if nothing was."""
     name = key(record) + (f"#seed{record.seed}" if record.seed else "")
     if want is None:
         return Outcome(name, False, f"a new result without a recorded one: {CALIBRATE}", record.value)

@@ -155,6 +155,7 @@ systems:
   cut: {runs: {cut-cityscapes: {dataset: cityscapes, network: {width: 5}}, cut-horse2zebra: {dataset: horse2zebra}}}
   cyclegan: {runs: {cyclegan-horse2zebra: {dataset: horse2zebra}}}
   distancegan: {batch: 2, runs: {distancegan-horse2zebra: {dataset: horse2zebra}}}
+  selfdistance: {batch: 2, runs: {selfdistance-horse2zebra: {dataset: horse2zebra}}}
   gcgan: {batch: 8, runs: {gcgan-horse2zebra: {dataset: horse2zebra}}}
 """)
     shown_by_the_clock = itertools.cycle([3.0, 1.0])
@@ -163,13 +164,14 @@ systems:
     found = json.loads(path.read_text())
     assert "width 4;" in found["conditions"]
     rows = {row["system"]: row for row in found["systems"]}
-    assert {name: row["batch"] for name, row in rows.items()} == {"cyclegan": 1, "distancegan": 2, "gcgan": 1, "cut": 1}
+    assert {name: row["batch"] for name, row in rows.items()} == {
+        "cyclegan": 1, "distancegan": 2, "selfdistance": 1, "gcgan": 1, "cut": 1}, "SelfDistance halves one picture"
     assert rows["cyclegan"]["memory_ratio"] == rows["cyclegan"]["sec_per_iter_ratio"] == 1
     assert {name: row["sec_per_iter"] * row["batch"] for name, row in rows.items()} == dict.fromkeys(rows, 2.0)
     assert {name: row["iqr"] * row["batch"] for name, row in rows.items()} == dict.fromkeys(rows, 1.0)
     assert all(row["repeats"] == 2 for row in rows.values())  # the steps before these are not timed
     shown = drawn.translators(tmp_path).set_index("system")
-    assert list(shown.index) == ["CycleGAN", "Distance", "GCGAN", "CUT"]
+    assert list(shown.index) == ["CycleGAN", "Distance", "SelfDistance", "GCGAN", "CUT"]
     assert shown.loc["CUT"].filter(like="the paper's share").tolist() == ["0.60", "0.69"]
     assert shown.loc["CUT", "share of memory [GB]"] == f"{rows['cut']['memory_ratio']:.2f}"
     with pytest.raises(UserError, match="no runs for a table with costs"):

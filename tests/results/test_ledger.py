@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import layouts
@@ -184,12 +185,13 @@ def test_experiments_are_never_averaged_and_the_real_benchmark_goes_first(tmp_pa
     assert "also measured by base" in e["why"]
 
 
-def test_one_seed_takes_its_spread_from_the_calibration(tmp_path: Path) -> None:
-    put(tmp_path, BASE)
+def test_seeds_of_the_calibration_count_with_the_one_that_is_measured_now(tmp_path: Path) -> None:
+    """A mean beside its own spread: seed 0 alone beside the spread of three would say another thing."""
+    put(tmp_path, replace(BASE, value=20.3))
     expect(tmp_path, "mini", [BASE, replace(BASE, seed=1, value=21.0), replace(BASE, seed=2, value=22.0)])
     e = entry(tmp_path)
-    assert (e["value"], e["spread"], e["n_seeds"]) == (20.0, 1.0, 3)
-    assert "value of seed 0, spread over the 3 seeds of the calibration" in e["why"]
+    assert e["value"] == pytest.approx(21.1) and e["spread"] == pytest.approx(stdev((20.3, 21.0, 22.0)))
+    assert e["n_seeds"] == 3 and "mean of 3 seeds, 1 and 2 from the calibration" in e["why"]
 
 
 def test_a_damaged_calibration_is_told(tmp_path: Path) -> None:
@@ -279,6 +281,17 @@ def test_the_authors_weights_are_held_against_the_paper_on_the_whole_test_set(tm
     put(tmp_path, replace(GRID, **change))
     (e,) = (e for e in entries(tmp_path) if e["evidence"] == "authors' weights")
     assert e["status"] == status and "their file" in e["why"]
+
+
+def test_weights_that_never_saw_a_test_sets_own_training_pictures_are_not_held_against_the_paper(tmp_path: Path) -> None:
+    """Dense-Haze has pictures to train on, and SOTS has not; a prior learns from none."""
+    dense = replace(GRID, dataset="dense-haze", n=5, value=8.70)
+    prior = replace(dense, system="dcp", experiment="dcp-dense-haze", checkpoint="none", value=11.62)
+    put(tmp_path, dense, prior)
+    theirs = {e["row"]: e for e in entries(tmp_path) if e["evidence"] == "authors' weights"}
+    assert theirs["table1/griddehazenet"]["status"] == "measured" and theirs["table1/griddehazenet"]["gap"] is None
+    assert "not trained on Dense-Haze" in theirs["table1/griddehazenet"]["why"]
+    assert theirs["table1/dcp"]["status"] == "off by +1.56"
 
 
 def test_a_measured_number_without_a_printed_one(tmp_path: Path) -> None:

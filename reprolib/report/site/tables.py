@@ -76,7 +76,7 @@ def _basis(relation: dict[str, Any]) -> str:
     """Where the best evidence of a relation is from; empty if there is none."""
     if relation["difference"] is None:
         return ""
-    return f"{relation['dataset'] or 'every system'} ({relation['profile']})" if relation["profile"] else "counted"
+    return f"{relation['dataset']} ({relation['profile']})" if relation["profile"] else "every system"
 
 
 def _tally(verdicts: Counter[str]) -> str:
