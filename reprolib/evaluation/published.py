@@ -15,7 +15,7 @@ from reprolib.evaluation.networks import device
 from reprolib.evaluation.record import PUBLISHED, Record, write_records
 from reprolib.evaluation.result import Evaluation
 from reprolib.files import sha256
-from reprolib.runs.digests import MEASURING, code_digest
+from reprolib.runs.digests import evaluating_digest
 from reprolib.runs.environment import environment
 from reprolib.runs.places import records_folder
 
@@ -41,7 +41,6 @@ def record(result: Evaluation, weights: Path | None, root: Path | None = None, l
     pairs = open_split(dataset.name, result.split, root=root, limit=limit)
     parts = [f"{weights.name}, sha256 {sha256(weights)[:16]}" if weights else "nothing learned", source,
              sample_note(dataset.name, result.split, result.n)]
-    measuring = [metrics.module_of(name) for name in result.scores]
     size = models.full_size_count(system.name)
     common: dict[str, Any] = {
         "profile": PUBLISHED, "experiment": f"{system.name}-{dataset.name}", "system": system.name, "rows": (),
@@ -49,7 +48,7 @@ def record(result: Evaluation, weights: Path | None, root: Path | None = None, l
         "params_built": result.params, "checkpoint": "published" if weights else "none",
         "note": "; ".join(p for p in parts if p), "data_hash": pairs.pixel_hash(),
         "environment": environment(str(device())),
-        "code_hash": code_digest(MEASURING["dehazing"], models.module_of(system.name), *measuring),
+        "code_hash": evaluating_digest(system.name, result.scores),
     }
     path = records_folder(PUBLISHED, project) / system.name / f"{system.name}-{dataset.name}.json"
     write_records(path, [_record(name, value, result.input_scores[name], common)

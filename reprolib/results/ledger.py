@@ -25,7 +25,7 @@ from reprolib.results.costs import Cost, read_costs
 from reprolib.results.changed import changed_pictures
 from reprolib.results.gate import compare, expected_file, key, read_expected
 from reprolib.results.quantity import quantity
-from reprolib.runs.digests import measuring_digest
+from reprolib.runs.digests import evaluating_digest, measuring_digest
 from reprolib.runs.places import profile_folder, records_folder
 from reprolib.runs.profile import TaskRun, read_profile
 from reprolib.runs.rows import all_rows, rows_of
@@ -148,6 +148,13 @@ class Source:
         """Why a record is not what its run would give now."""
         return self._outdated_code(record) or self._outdated_pictures(record)
 
+    def by_earlier_code(self, record: Record) -> bool:
+        """Whether other code than the present measured the authors' weights."""
+        if self.digest is None:
+            return False
+        scores = {r.metric for r in self.published if r.experiment == record.experiment}
+        return record.code_hash != evaluating_digest(record.system, scores)
+
     def _outdated_pictures(self, record: Record) -> str | None:
         asked = record.dataset, record.data_hash, *record.data.items()
         if asked not in self.pictures:
@@ -240,6 +247,8 @@ def _by_authors(cell: Cell | None, candidates: list[Record], source: Source) -> 
                    "why": ", ".join(filter(None, [first.note, f"{first.n} pictures of {first.dataset}"]))}
     if first.value is None:
         return made | {"status": first.status}
+    if source.by_earlier_code(first):
+        made["why"] += "; by an earlier state of this code"
     if first.checkpoint == "published" and _has_training_pictures(first.dataset):
         made["why"] += f"; not trained on {get_dataset(first.dataset).title}'s own training pictures"
     if cell is None or cell.value is None or not _is_comparable(first, cell):

@@ -81,6 +81,11 @@ def measuring_digest(run: Run, trained_by: str | None = None) -> str:
     return hashlib.sha256(f"{training} {code_digest(*measuring_entries(run))}".encode()).hexdigest()[:16]
 
 
+def evaluating_digest(system: str, scores: Iterable[str]) -> str:
+    """Digest of the code that measures a system with weights from elsewhere, by these metrics."""
+    return code_digest(MEASURING[models.get(system).task], models.module_of(system), *map(metrics.module_of, scores))
+
+
 def code_digest(*entries: str) -> str:
     """Digest over the syntax trees of `modules(*entries)`."""
     digest = hashlib.sha256()
