@@ -18,6 +18,7 @@ from reprolib.data.paired import open_split
 from reprolib.errors import UserError
 from reprolib.evaluation.record import Record, write_records
 from reprolib.results import gate, ledger
+from reprolib.runs.digests import evaluating_digest
 from reprolib.runs.places import records_folder, translator_costs
 from reprolib.runs.rows import all_rows
 
@@ -281,6 +282,14 @@ def test_the_authors_weights_are_held_against_the_paper_on_the_whole_test_set(tm
     put(tmp_path, replace(GRID, **change))
     (e,) = (e for e in entries(tmp_path) if e["evidence"] == "authors' weights")
     assert e["status"] == status and "their file" in e["why"]
+
+
+def test_numbers_of_the_authors_weights_say_when_other_code_measured_them(tmp_path: Path) -> None:
+    now = evaluating_digest("griddehazenet", ["psnr"])
+    for code, said in ((now, False), ("0" * 16, True)):
+        put(tmp_path, replace(GRID, code_hash=code))
+        (e,) = (e for e in ledger.build("mini", tmp_path) if e["evidence"] == "authors' weights")
+        assert ("by an earlier state of this code" in e["why"]) == said
 
 
 def test_weights_that_never_saw_a_test_sets_own_training_pictures_are_not_held_against_the_paper(tmp_path: Path) -> None:
