@@ -2,13 +2,14 @@
 
 A long training need not be repeated because a module was rearranged: its first steps are trained again, and if their
 log is the recorded one in every digit, the checkpoint may count as made by the present code; its header then keeps both
-digests. What only later steps would do (a term that joins late, a decayed rate) is not covered: give more steps then.
+digests. What only later steps would do (a decayed rate, a term that joins late) is not covered; the second is said.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from reprolib.models.weights import Header, read_header, read_state, save_weight
 from reprolib.runs.concurrent import side_by_side
 from reprolib.runs.places import Places
 from reprolib.runs.profile import TaskRun
+from reprolib.runs.run import DehazingRun
 from reprolib.training import checkpoint
 from reprolib.training.checkpoint import Origin, run_of
 from reprolib.training.fabric import open_fabric
@@ -54,12 +56,21 @@ class Verified:
     def same(self) -> bool:
         return not self.difference
 
+    @property
+    def unreached(self) -> str:
+        """What joins the training after these steps, in words; empty if nothing does."""
+        contrast = self.run.contrast if isinstance(self.run, DehazingRun) else None
+        joins = math.ceil(contrast.start * self.run.steps) if contrast else 0
+        return f"the contrastive term, which joins after step {joins:,}" if joins >= self.steps else ""
+
     def __str__(self) -> str:
         if self.difference:
             return f"{self.run.id}: not the same: {self.difference}"
         counts = "made by the present code already" if self.before == self.now else \
             f"made by code {self.before}, counts as made by {self.now} now"
         measured = "the records" if self.pictures is None else f"the numbers of {self.pictures} test pictures"
+        if self.unreached:
+            counts += f"; not repeated: {self.unreached}"
         return f"{self.run.id}: the log of {self.steps} steps and {measured} are the same in every digit; {counts}"
 
 
@@ -145,6 +156,8 @@ def stamp(verified: Verified, root: Path = Path()) -> None:
     entry = {"from": before, "to": now, "date": datetime.now(UTC).date().isoformat(), "steps": verified.steps}
     if verified.pictures is not None:
         entry["pictures"] = verified.pictures
+    if verified.unreached:
+        entry["unreached"] = verified.unreached
     for path in (places.checkpoint / "best.safetensors", places.weights):
         header = read_header(path)
         if header.code == before:

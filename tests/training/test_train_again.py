@@ -10,6 +10,7 @@ import torch
 from test_train import go, tiny
 
 from reprolib.errors import UserError
+from reprolib.models.objective import Contrast
 from reprolib.models.weights import read_header, read_state
 from reprolib.runs.places import Places
 from reprolib.training import run as training
@@ -42,6 +43,14 @@ def test_the_same_log_makes_it_the_present_codes(steps: int | None, dataset: Pat
     assert [path.read_bytes()[-100:] for path in weights.values()] == tensors
     assert read_unfinished(Places(tiny(), tmp_path).state)["code"] == "later"
     assert not go(tiny(), dataset, tmp_path, resume=True).fresh, "nothing is to be trained again"
+
+
+@pytest.mark.parametrize(("start", "says"), [(0.0, ""), (0.4, ""), (0.5, "joins after step 100"), (1.0, "step 200")])
+def test_a_term_that_joins_after_the_repeated_steps_is_said(start: float, says: str) -> None:
+    run = tiny(steps=200, contrast=Contrast(start=start))
+    found = Verified(run, 100, "before", "now", "")
+    assert bool(found.unreached) == bool(says) and says in found.unreached
+    assert str(found).endswith(f"not repeated: {found.unreached}" if says else "counts as made by now now")
 
 
 def test_another_log_is_told_and_changes_nothing(dataset: Path, tmp_path: Path,
