@@ -1,4 +1,4 @@
-"""The README's first picture: what the trained dehazer and translator make of one embedded photo."""
+"""The README's first picture: what the trained dehazer and the trained translator make of one embedded photo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reprolib import models
-from reprolib.data import domains, haze, labels, photos
+from reprolib.data import haze, photos
 from reprolib.evaluation.apply import RUN
 from reprolib.evaluation.networks import load_network
 from reprolib.evaluation.trained import described, trained
@@ -25,7 +25,7 @@ PHOTO = "2"
 
 DEHAZER, HAZE = "aecrnet", "haze-homogeneous"
 
-TRANSLATOR, MAPS = "cut", "photos-labels2photo"
+TRANSLATOR, DOMAINS = "cut", "photos-hazy2clear"
 
 
 def write(output: Path = OUTPUT, root: Path = Path()) -> list[str]:
@@ -35,36 +35,28 @@ def write(output: Path = OUTPUT, root: Path = Path()) -> list[str]:
         UserError: a network is not there, or the photos are not.
     """
     clear = photos.shrink(photos.load()[PHOTO])
-    dehazer, translator = trained(DEHAZER, root=root), trained(TRANSLATOR, dataset=MAPS, root=root)
-    save(draw([dehazed(clear, dehazer), translated(clear, translator)]), output)
+    dehazer, translator = trained(DEHAZER, root=root), trained(TRANSLATOR, dataset=DOMAINS, root=root)
+    save(draw(panels(clear, dehazer, translator)), output)
     return [described(dehazer), described(translator)]
 
 
-def dehazed(clear: NDArray[np.uint8], weights: Path) -> Row:
-    """The photo under synthetic haze, what a network makes of it, and the photo itself."""
+def panels(clear: NDArray[np.uint8], dehazer: Path, translator: Path) -> Row:
+    """The photo under synthetic haze, what the network makes of it that saw pairs and the one that saw none, and the
+    photo itself."""
     hazy, _ = haze.synthesise(clear, HAZE, PHOTO, 1)
-    return [Panel("hazy (synthetic)", hazy), Panel(_name(DEHAZER, weights), _run(DEHAZER, weights, hazy)),
+    return [Panel("hazy (synthetic)", hazy),
+            Panel(f"{_name(DEHAZER, dehazer)}, trained on pairs", _run(DEHAZER, dehazer, hazy)),
+            Panel(f"{_name(TRANSLATOR, translator)}, without pairs", _run(TRANSLATOR, translator, hazy)),
             Panel("clear", clear)]
 
 
-def translated(photo: NDArray[np.uint8], weights: Path) -> Row:
-    """The label map of a photo's halves, as the dataset cuts them, what a network makes of it, and the photo."""
-    halves = [half for _, half in domains.halves(photo)]
-    maps = [labels.encode(domains.label_by_rule(half)) for half in halves]
-    made = [_run(TRANSLATOR, weights, half) for half in maps]
-    return [Panel("label map", np.hstack(maps)), Panel(_name(TRANSLATOR, weights), np.hstack(made)),
-            Panel("photo", np.hstack(halves))]
-
-
-def draw(rows: list[Row]) -> Figure:
-    """Pictures row by row, each with its label above it."""
-    figure = Figure(figsize=(14.4, 6.1), layout="constrained")
-    heights = [row[0].picture.shape[0] / row[0].picture.shape[1] for row in rows]
-    for line, row in zip(figure.subplots(len(rows), len(rows[0]), height_ratios=heights), rows, strict=True):
-        for axes, panel in zip(line, row, strict=True):
-            axes.imshow(panel.picture)
-            axes.set_title(panel.label)
-            axes.axis("off")
+def draw(row: Row) -> Figure:
+    """Pictures side by side, two in a line, each with its label above it."""
+    figure = Figure(figsize=(14.4, 10.2), layout="constrained")
+    for axes, panel in zip(figure.subplots(2, 2).flat, row, strict=True):
+        axes.imshow(panel.picture)
+        axes.set_title(panel.label, fontsize=16)
+        axes.axis("off")
     return figure
 
 
