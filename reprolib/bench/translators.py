@@ -24,6 +24,7 @@ from reprolib.data.unpaired_batches import UnpairedBatches
 from reprolib.errors import UserError
 from reprolib.files import write_text
 from reprolib.progress import track
+from reprolib.results.costs import TIMED, Cost, read_costs
 from reprolib.runs.environment import environment
 from reprolib.runs.places import translator_costs
 from reprolib.runs.profile import read_profile
@@ -51,11 +52,14 @@ class StepCost:
     memory: float
     """GiB that tensors hold at their peak: networks, optimisers, and what the backward pass waits for."""
     batch: int
+    """Pictures of a domain in a timed step."""
+    memory_batch: int
+    """The same, where memory was counted."""
     repeats: int
 
 
 def write_costs(profile: str = "paper", crop: int = 256, repeats: int = 4, root: Path = Path(),
-                accelerator: str = "auto") -> Path:
+                accelerator: str = "auto", only_memory: bool = False) -> Path:
     """Time a step of every translator that stands in a table with costs, by the settings of a profile.
 
     Pictures are random: what a step costs does not depend on what is in them, and no data are needed. The step is what
@@ -64,6 +68,7 @@ def write_costs(profile: str = "paper", crop: int = 256, repeats: int = 4, root:
     Args:
         crop: side of the pictures.
         repeats: timed steps.
+        only_memory: count it again, and keep the seconds that the file has: they want an idle machine, memory does not.
 
     Returns:
         The file that was written: conditions and a `StepCost` a system, with ratios to the first printed system.
@@ -71,19 +76,23 @@ def write_costs(profile: str = "paper", crop: int = 256, repeats: int = 4, root:
     Raises:
         UserError: the profile has no such runs.
     """
-    runs = _runs(profile, root)
-    costs = [_measure(run, crop, repeats, accelerator)
-             for run in track(runs, "timing a step of each translator")]
-    reference = costs[0]
-    rows = [{**asdict(cost), "sec_per_iter_ratio": round(cost.sec_per_iter / reference.sec_per_iter, 3),
-             "memory_ratio": round(cost.memory / reference.memory, 3)} for cost in costs]
+    runs, path = _runs(profile, root), translator_costs(profile, root)
     sizes = {f"{k} {v}" for run in runs for k, v in run.network.items() if not isinstance(v, bool)}
     network = ", ".join(sorted(sizes)) or "full size"
     place = environment(str(Fabric(accelerator=accelerator, devices=1).device))
     device = place["device"] if place["device"] != "cpu" else f"{place['cpu']}, {place['threads']} threads"
-    content = {"conditions": f"{device}; networks: {network}; pictures of {crop}x{crop}; memory is "
-                             "that of tensors at their peak", "environment": place, "systems": rows}
-    path = translator_costs(profile, root)
+    conditions = f"{device}; networks: {network}; pictures of {crop}x{crop}; memory is that of tensors at their peak"
+    before = read_costs(root) if only_memory else {}
+    kept = {(system, cost.conditions) for system, cost in before.items()}
+    if only_memory and kept != {(run.system, conditions) for run in runs}:
+        raise UserError("no seconds of every translator under the same conditions to keep", where=path,
+                        fix="leave out --only-memory")
+    costs = [_measure(run, crop, repeats, accelerator, before.get(run.system))
+             for run in track(runs, "a step of each translator")]
+    reference = costs[0]
+    rows = [{**asdict(cost), "sec_per_iter_ratio": round(cost.sec_per_iter / reference.sec_per_iter, 3),
+             "memory_ratio": round(cost.memory / reference.memory, 3)} for cost in costs]
+    content = {"conditions": conditions, "environment": place, "systems": rows}
     write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
     return path
 
@@ -103,7 +112,8 @@ def _runs(profile: str, root: Path) -> list[TranslationRun]:
             for chosen in runs.values() if chosen]
 
 
-def _measure(run: TranslationRun, crop: int, repeats: int, accelerator: str) -> StepCost:
+def _measure(run: TranslationRun, crop: int, repeats: int, accelerator: str, before: Cost | None) -> StepCost:
+    """A step's cost; its seconds are those of `before`, where there are any."""
     halves = getattr(models.get(run.system).objective, "pairs", "") == "halves"
     batch = PAIRS if run.batch == PAIRS and not halves else 1
     torch.manual_seed(run.seed)
@@ -121,9 +131,13 @@ def _measure(run: TranslationRun, crop: int, repeats: int, accelerator: str) -> 
 
         for _ in range(WARMUP):
             iteration()
+    peak = round(memory.peak / 2**30, 4)
+    if before:
+        return StepCost(run.system, before.values[TIMED], before.quartiles[TIMED], peak, before.batch, batch,
+                        before.repeats)
     seconds = Spread.of([timed(iteration, fabric.device) / batch for _ in range(repeats)])
-    return StepCost(run.system, round(seconds.median, 4), round(seconds.high - seconds.low, 4),
-                    round(memory.peak / 2**30, 4), batch, repeats)
+    return StepCost(run.system, round(seconds.median, 4), round(seconds.high - seconds.low, 4), peak, batch, batch,
+                    repeats)
 
 
 def _random_domains(folder: Path, side: int) -> Domains:

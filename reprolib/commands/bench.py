@@ -65,9 +65,11 @@ def bench(
 def bench_translators(
     crop: Annotated[int, typer.Option(min=8, max=LARGEST, help="Side of the pictures.")] = 256,
     repeats: Annotated[int, typer.Option(min=1, max=LARGEST, help="Steps that are timed.")] = 4,
+    only_memory: Annotated[bool, typer.Option(
+        "--only-memory", help="Count memory again and keep the seconds, which want an idle machine.")] = False,
     accelerator: Accelerator = "auto",
 ) -> None:
     """Time a step of every translator of CUT's table at full size; keeps results/bench/translators_paper.json."""
     from reprolib.bench.translators import write_costs
 
-    print(write_costs(crop=crop, repeats=repeats, accelerator=accelerator))
+    print(write_costs(crop=crop, repeats=repeats, accelerator=accelerator, only_memory=only_memory))

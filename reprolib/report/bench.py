@@ -31,9 +31,10 @@ cores, these included); ratios hardly depend on it.""".replace("\n", " ")
 
 STEPS = """\
 `reprolib bench-translators` times all of them in one run, by the settings of profile `paper` and one picture, or two
-where a method needs them (seconds are then halved, as printed). Shares are of CycleGAN's. Memory is counted
-tensor by tensor, so that it means the same on a CPU and on a GPU; what operators take for themselves while they compute
-is not in it, and is in the paper's.""".replace("\n", " ")
+where a method needs them; seconds are then halved, as printed, and memory is not. Shares are of CycleGAN's. Memory is
+counted tensor by tensor, so that it means the same on a CPU and on a GPU, and may be counted again without an idle
+machine (`--only-memory`); what operators take for themselves while they compute is not in it, and is in the
+paper's.""".replace("\n", " ")
 
 
 def label(row: Mapping[str, Any]) -> str:
@@ -92,7 +93,7 @@ def translators(root: Path = Path()) -> pd.DataFrame:
             if not table.costs or row.system not in costs:
                 continue
             cost = costs[row.system]
-            shown = {"system": row.label, "pictures in a step": str(cost.batch)}
+            shown = {"system": row.label, "pictures in a step (memory)": f"{cost.batch} ({cost.memory_batch})"}
             for metric in table.costs:
                 theirs, reference = (printed.get((name, metric)) for name in (row.system, cost.reference))
                 label = f"{quantity(metric).label} [{quantity(metric).unit}]"

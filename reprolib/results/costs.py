@@ -36,7 +36,9 @@ class Cost:
     repeats: int = 1
     """Timed steps."""
     batch: int = 1
-    """Pictures of a domain in a step; seconds are divided by them, memory is not."""
+    """Pictures of a domain in a timed step; seconds are divided by them."""
+    memory_batch: int = 1
+    """Pictures of a domain in the step whose memory was counted; it is not divided."""
 
 
 def read_costs(root: Path = Path()) -> dict[str, Cost]:
@@ -58,7 +60,7 @@ def _read(path: Path, root: Path) -> dict[str, Cost]:
         return {row["system"]: Cost({name: row[name] for name in names}, {name: row[f"{name}_ratio"] for name in names},
                                     reference, content["conditions"], path.relative_to(root).as_posix(),
                                     {TIMED: row["iqr"]} if "iqr" in row else {}, row.get("repeats", 1),
-                                    row.get("batch", 1))
+                                    row.get("batch", 1), row.get("memory_batch", row.get("batch", 1)))
                 for row in rows}
     except (ValueError, TypeError, KeyError, IndexError, StopIteration) as error:
         raise UserError(f"not a file of costs: {type(error).__name__} {error}", where=path,

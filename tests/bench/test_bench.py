@@ -170,6 +170,9 @@ systems:
     assert {name: row["sec_per_iter"] * row["batch"] for name, row in rows.items()} == dict.fromkeys(rows, 2.0)
     assert {name: row["iqr"] * row["batch"] for name, row in rows.items()} == dict.fromkeys(rows, 1.0)
     assert all(row["repeats"] == 2 for row in rows.values())  # the steps before these are not timed
+    path.write_text(json.dumps({**found, "systems": [{**row, "memory": 9.0} for row in found["systems"]]}))
+    monkeypatch.setattr(translators, "timed", None)
+    assert json.loads(write_costs(crop=64, root=tmp_path, accelerator="cpu", only_memory=True).read_text()) == found
     shown = drawn.translators(tmp_path).set_index("system")
     assert list(shown.index) == ["CycleGAN", "Distance", "SelfDistance", "GCGAN", "CUT"]
     assert shown.loc["CUT"].filter(like="the paper's share").tolist() == ["0.60", "0.69"]
