@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +90,19 @@ def _refuse(spec: System, options: Mapping[str, object]) -> None:
             raise UserError(f"'{name}' is no option of {spec.task}", where=spec.name, fix="leave it out")
 
 
+def _keep_apart(output: Path | None, files: Iterable[Path]) -> None:
+    """Refuse to write among the pictures of a dataset, the truth above all: names of both may be the same."""
+    if output and any(path.resolve().parent == output.resolve() for path in files):
+        raise UserError("pictures of the dataset lie here, and results may have their names", where=output,
+                        fix="choose another folder")
+
+
 def _dehazer(spec: System, dataset: str, weights: Path | None, root: Path | None, split: str, limit: int | None,
              protocol: str, metrics: Sequence[str], pictures: Path | None, options: Mapping[str, Any]) -> Evaluation:
     get_protocol(protocol)
     of_pictures(metrics)
     pairs = open_split(dataset, split, root=root, limit=limit)
+    _keep_apart(pictures, (path for _, *both in pairs.files for path in both))
     network = _answering(load_network(spec, weights, **options).to(device()), spec.name)
     rows = list(measure_pairs(network, spec.multiple, pairs, metrics, protocol, pictures))
     return Evaluation(
@@ -123,6 +131,7 @@ def _translator(spec: System, dataset: str, weights: Path | None, root: Path | N
         raise UserError(f"'{of_labels[0]}' needs a segmenter", fix="give its weights with --segmenter FILE")
     judge = load_segmenter(segmenter) if segmenter else None
     domains = open_domains(dataset, split, root=root, limit=limit, direction=direction)
+    _keep_apart(pictures, (*domains.a.files, *domains.b.files))
     if of_labels:
         photos, maps = (domains.b, domains.a) if direction == "ab" else (domains.a, domains.b)
         check_label_maps(dataset, Domains(maps, photos, aligned=True))

@@ -23,6 +23,9 @@ from reprolib.runs.profile import read_profile
 POINTS = 40
 """Of a curve; the whole log lies beside the checkpoint."""
 
+CURVES = ("loss", "validation")
+"""Columns of logs."""
+
 DIGITS = 4
 """Of a number behind the point."""
 
@@ -30,10 +33,13 @@ DIGITS = 4
 def write(profile: str, root: Path = Path()) -> None:
     """results/<profile>/metrics/TABLE/ROW.json and results/<profile>/plots/{loss,validation,psnr}.csv.
 
+    Where a run's log is not here, a clone before `dvc pull`, its curve stays as it was.
+
     Raises:
         UserError: there is no ledger yet.
     """
     measured = [e for e in own(ledger.read(profile, root)) if _is_recorded(e, profile)]
+    before = {name: _curve(results_folder(profile, root) / "plots" / f"{name}.csv") for name in CURVES}
     for name in ("metrics", "plots"):
         shutil.rmtree(results_folder(profile, root) / name, ignore_errors=True)
     make(profile, "metrics", "plots", root=root)
@@ -42,7 +48,7 @@ def write(profile: str, root: Path = Path()) -> None:
                    json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
     logs = {(run.system, run.id): _log(Places(run, root).checkpoint / "log.csv")
             for run in read_profile(profile, root).runs.values() if not run.weights_of}
-    plots = {"loss": curves(logs, "loss"), "validation": curves(logs, "validation"), "psnr": bars(measured)}
+    plots = {name: curves(logs, name, before[name]) for name in CURVES} | {"psnr": bars(measured)}
     for name, (columns, rows) in plots.items():
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -62,10 +68,16 @@ def numbers(measured: Iterable[Entry]) -> dict[str, dict[str, dict[str, float]]]
     return found
 
 
-def curves(logs: Mapping[tuple[str, str], list[dict[str, str]]], column: str) -> Table:
-    """A column of each run's log at `POINTS` steps or fewer, the last among them."""
+def curves(logs: Mapping[tuple[str, str], list[dict[str, str]]], column: str,
+           before: Mapping[tuple[str, str], list[tuple[str, str]]]) -> Table:
+    """A column of each run's log at `POINTS` steps or fewer, the last among them.
+
+    Args:
+        before: curves of runs whose log is not here: steps and values.
+    """
     rows: list[tuple[object, ...]] = []
     for (system, run), log in logs.items():
+        rows += [(system, run, *point) for point in before.get((system, run), ()) if not log]
         whole = [row for row in log if row.get(column)]
         every = -(-len(whole) // POINTS) or 1
         rows += [(system, run, row["step"], row[column]) for row in whole[::-1][::every][::-1]]
@@ -90,3 +102,12 @@ def _log(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+def _curve(path: Path) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """The points of each run, by system and name, in a file that `write` has made."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for row in _log(path):
+        system, run, step, value = row.values()
+        found.setdefault((system, run), []).append((step, value))
+    return found

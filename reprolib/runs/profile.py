@@ -39,6 +39,10 @@ NOT_FOR_ALL = ("dataset", "test_dataset", "rows", "contrast", "objective")
 ELSEWHERE = ("weights_of", "test_dataset", "rows", "note")
 """What a run may say that measures another's checkpoint."""
 
+GIVEN = {"init": "train with `--from FILE`", **dict.fromkeys(("name", "profile", "system", "own", "extends"),
+                                                              "leave it out: it follows from where a run stands")}
+"""Fields of a run that no profile sets, and what to do instead."""
+
 LONGEST = 100
 """Letters of a run's name; folders add a seed or a fingerprint."""
 
@@ -166,10 +170,11 @@ def _content(name: str, root: Path) -> tuple[dict[str, Any], Path]:
     where = profile_folder(name, root) / "params.yaml"
     content = read_yaml(where)
     _refuse_unknown(content, PARTS, f"part of {where}:")
+    for part in ("defaults", "segmenter"):
+        _refuse_other(content.get(part), f"{where}, {part}")
     _refuse_unknown(content.get("defaults") or {}, models.TASKS, f"task in {where}, defaults:")
-    for part, settings in {"segmenter": content.get("segmenter"), **(content.get("defaults") or {})}.items():
-        if not isinstance(settings or {}, Mapping):
-            raise UserError("not settings", where=f"{where}, {part}", fix="write `{KEY: VALUE}`")
+    for task, settings in (content.get("defaults") or {}).items():
+        _refuse_other(settings, f"{where}, {task}")
     for task, settings in (content.get("defaults") or {}).items():
         for key in set(settings or {}) & set(NOT_FOR_ALL):
             raise UserError(f"'{key}' cannot be a default of all systems", where=f"{where}, defaults.{task}",
@@ -181,6 +186,12 @@ def _content(name: str, root: Path) -> tuple[dict[str, Any], Path]:
     for system, settings in systems.items():
         _check_outline(settings or {}, f"{where}, {system}")
     return content, where
+
+
+def _refuse_other(settings: object, place: str) -> None:
+    """Refuse what is no mapping."""
+    if not isinstance(settings or {}, Mapping):
+        raise UserError("not settings", where=place, fix="write `{KEY: VALUE}`")
 
 
 def _check_outline(settings: object, place: str) -> None:
@@ -239,6 +250,8 @@ def _build(profile: str, system: str, name: str, own: Mapping[str, Any], content
             both = key != "loss" and isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             merged[key] = {**merged[key], **value} if both else value
     place = f"{where}, run '{name}'"
+    for key in GIVEN.keys() & merged.keys():
+        raise UserError(f"'{key}' is not set in a profile", where=place, fix=GIVEN[key])
     run = checked(RUNS[spec.task], {**merged, "name": name, "profile": profile, "system": system, "own": True}, place)
     _check_against_system(run, spec, place)
     run = run if run.rows or "rows" in own else run.model_copy(update={"rows": own_rows(run)})
@@ -268,6 +281,9 @@ def _check_against_system(run: TaskRun, spec: System, place: str) -> None:
     checked(models.options_type(run.system), run.network, f"{place}, network")
     if isinstance(run, TranslationRun):
         build_objective(run, place)
+    elif any(weight < 0 for weight in run.loss.values()) or run.contrast and run.contrast.weight < 0:
+        raise UserError("a term of negative weight would be made as large as can be", where=place,
+                        fix="give every term of loss and contrast a weight of 0 or more")
     elif run.contrast is not None:
         try:
             Rate.parse(run.contrast.rate)

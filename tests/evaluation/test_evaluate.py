@@ -49,6 +49,16 @@ def test_given_weights_give_what_the_pipeline_records(place: Path) -> None:
     assert len(list_images(place / "kept")) == 3
 
 
+def test_results_never_lie_among_the_pictures_of_a_dataset(place: Path) -> None:
+    """Least of all over the truth, whose names they may have."""
+    for hazy, clear in [paths for _, *paths in open_split("nh-haze", "test").files][:1]:
+        before = {path: path.read_bytes() for path in (hazy, clear)}
+        for folder in (hazy.parent, clear.parent):
+            with pytest.raises(UserError, match="pictures of the dataset lie here"):
+                evaluate("dcp", "nh-haze", pictures=folder)
+        assert before == {path: path.read_bytes() for path in before}
+
+
 def test_a_part_by_another_protocol_and_one_metric(place: Path) -> None:
     found = evaluate("dcp", "nh-haze", limit=2, protocol="y", metrics=["psnr"])
     assert (found.n, found.protocol, list(found.scores)) == (2, "y", ["psnr"])

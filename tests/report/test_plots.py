@@ -70,6 +70,15 @@ def test_curves_keep_their_ends_and_few_points(shown: Path) -> None:
     assert all(row["validation"] for row in table(shown / "plots/validation.csv"))
 
 
+def test_curves_of_logs_that_are_not_here_stay(shown: Path) -> None:
+    """A clone before `dvc pull` has no log, and what is in Git must not be emptied."""
+    before = {name: (shown / f"plots/{name}.csv").read_bytes() for name in plots.CURVES}
+    for log in (shown.parents[1] / "checkpoints").rglob("log.csv"):
+        log.unlink()
+    plots.write("mini", shown.parents[1])
+    assert {name: (shown / f"plots/{name}.csv").read_bytes() for name in plots.CURVES} == before
+
+
 def test_what_a_profile_no_longer_has_goes(shown: Path) -> None:
     (shown / "metrics/table1/old.json").write_text("{}")
     plots.write("mini", shown.parents[1])

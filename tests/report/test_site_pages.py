@@ -94,3 +94,18 @@ def test_a_folder_of_something_else_stays(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no site of ours"):
         site.write(tmp_path / "home", tmp_path)
     assert (tmp_path / "home" / "thesis.txt").read_text() == "mine"
+    (tmp_path / "home" / "searchindex.js").write_text("Search.setIndex()")
+    with pytest.raises(UserError, match="no site of ours"):  # Sphinx built it, and not for us
+        site.write(tmp_path / "home", tmp_path)
+
+
+def test_what_a_host_of_pages_needs_outlives_a_new_site(tmp_path: Path) -> None:
+    old, new = tmp_path / "site", tmp_path / "built"
+    before = ("CNAME", ".nojekyll", ".git/HEAD", "index.html", "gone.html")
+    for folder, names in ((old, before), (new, ("index.html",))):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(folder.name)
+    site.replace(old, new, tmp_path / "before")
+    found = {path.relative_to(old).as_posix(): path.read_text() for path in old.rglob("*") if path.is_file()}
+    assert found == {"CNAME": "site", ".nojekyll": "site", ".git/HEAD": "site", "index.html": "built"}

@@ -89,6 +89,11 @@ def test_seeds_are_runs(tmp_path: Path) -> None:
     ({"seeds": 0}, ("seeds",)),
     ({"clip": 0.0}, ("clip",)),
     ({"contrast": {"rate": "a:b"}}, ("a:b",)),
+    ({"contrast": {"weight": -1.0}}, ("negative weight",)),
+    ({"loss": {"l1": -1.0}}, ("negative weight",)),
+    ({"init": "weights.safetensors"}, ("'init' is not set in a profile", "--from FILE")),
+    ({"own": False}, ("'own' is not set in a profile",)),
+    ({"system": "dcp"}, ("'system' is not set in a profile",)),
 ])
 def test_a_mistake_of_a_dehazer_is_one_line(tmp_path: Path, settings: dict[str, Any], words: tuple[str, ...]) -> None:
     root = profile(tmp_path, {"aodnet": {"runs": {"small": {"dataset": "nh-haze", **settings}}}})
@@ -218,7 +223,8 @@ def test_a_run_is_called_as_a_folder_can_be(tmp_path: Path, name: object) -> Non
 @pytest.mark.parametrize("content", [
     {"systems": {"aodnet": ["a"]}}, {"systems": {"aodnet": {"runs": ["a"]}}},
     {"systems": {"aodnet": {"runs": {"a": [1]}}}},
-    {"defaults": {"dehazing": [1]}, "systems": {}}, {"segmenter": [1], "systems": {}}])
+    {"defaults": {"dehazing": [1]}, "systems": {}}, {"segmenter": [1], "systems": {}}, {"defaults": 3, "systems": {}},
+    {"defaults": {"dehazing": 3}, "systems": {}}])
 def test_a_list_in_place_of_settings_is_told(tmp_path: Path, content: dict[str, Any]) -> None:
     write_yaml(tmp_path / "profiles/p/params.yaml", content)
     assert "not settings" in said(tmp_path)

@@ -18,8 +18,11 @@ from reprolib.report.site.page import Page
 
 OUTPUT = Path("site")
 
-MARK = "searchindex.js"
-"""A file that every site has: a folder without it is somebody else's."""
+MARK = "_static/site.js"
+"""A file that every site of ours has: a folder without it is somebody else's."""
+
+KEPT = ("CNAME", ".*")
+"""What hosts of pages put beside a site (a domain, a branch's worktree), and stays when it is built anew."""
 
 STATIC = Path(__file__).parent / "static"
 
@@ -83,10 +86,17 @@ def write(output: Path = OUTPUT, root: Path = Path()) -> int:
             there = built / "records" / path.parts[-4] / path.parts[-2] / path.name
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, there)
-        if output.exists():
-            output.rename(Path(work) / "before")
-        built.rename(output)
+        replace(output, built, Path(work) / "before")
     return number
+
+
+def replace(output: Path, built: Path, before: Path) -> None:
+    """Put a site in the place of an older one, which goes to `before` without what it keeps."""
+    if output.exists():
+        for path in [path for pattern in KEPT for path in output.glob(pattern) if not (built / path.name).exists()]:
+            path.rename(built / path.name)
+        output.rename(before)
+    built.rename(output)
 
 
 def pages(root: Path = Path()) -> Iterator[Page]:

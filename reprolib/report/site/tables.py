@@ -76,7 +76,9 @@ def _basis(relation: dict[str, Any]) -> str:
     """Where the best evidence of a relation is from; empty if there is none."""
     if relation["difference"] is None:
         return ""
-    return f"{relation['dataset']} ({relation['profile']})" if relation["profile"] else "every system"
+    if relation["profile"]:
+        return f"{relation['dataset']} ({relation['profile']})"
+    return "timed" if relation["margin"] else "counted"
 
 
 def _tally(verdicts: Counter[str]) -> str:
