@@ -93,7 +93,7 @@ def _refuse(spec: System, options: Mapping[str, object]) -> None:
 def _keep_apart(output: Path | None, files: Iterable[Path]) -> None:
     """Refuse to write among the pictures of a dataset, the truth above all: names of both may be the same."""
     if output and any(path.resolve().parent == output.resolve() for path in files):
-        raise UserError("pictures of the dataset lie here, and results may have their names", where=output,
+        raise UserError("the output would replace the input or its truth, which lie here", where=output,
                         fix="choose another folder")
 
 

@@ -229,7 +229,7 @@ def test_a_paper_is_one_folder(checkout: Checkout) -> None:
     checkout.write("reprolib/papers/other/claims.yaml", CLAIMS)
     both = ["table1/dcp", "other1/dcp"]
     checkout.profile({"dcp": {"steps": 0, "runs": {"dcp-nh": {"dataset": "nh-haze", "rows": both}}},
-                      "aodnet": {"runs": {"aodnet-nh": {"dataset": "nh-haze", "rows": ["other1/small"]}}}})
+                      "aodnet": {"runs": {"aodnet-nh": {"dataset": "nh-haze", "rows": ["other1/small"], "seeds": 2}}}})
     checkout.through("dcp", "aodnet")
     assert {e["printed"] for e in ledger(checkout, paper="other")} == {"10.0", "12.5"}
     assert all(e["value"] is not None for e in ledger(checkout, paper="other"))

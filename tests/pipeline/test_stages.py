@@ -46,8 +46,9 @@ SPENT = ("steps", "batch", "crop", "load", "validate_every", "save_every", "prec
 def shrink(content: dict[str, Any]) -> dict[str, Any]:
     """A profile of the same systems, with a few of their runs, of which each takes a moment."""
     for task, settings in SHRUNK.items():
-        if task in (content.get("defaults") or {}):
-            content["defaults"][task] = {**drop(content["defaults"][task]), **settings}
+        if any(models.get(system).task == task for system in content["systems"]):
+            known = content.setdefault("defaults", {})
+            known[task] = {**drop(known.get(task) or {}), **settings}
     for system, settings in content["systems"].items():
         options = {k: v for k, v in SMALL.items() if k in models.defaults(system)}
         options |= {"width": 8} if system in ("munit", "drit", "kddn", "ffanet") else {}
