@@ -192,7 +192,8 @@ def _noise(left: Record, right: Record, differences: list[float], source: Source
     variances = [sum(variance(values) * (len(values) - 1) for values in side) / freedom
                  for side, freedom in zip(spreads, freedoms, strict=True)]
     others = max(map(len, spreads))
-    return _quantile(min(freedoms)) * math.sqrt(sum(variances)), f"one seed; spread of {others} run{'s' * (others > 1)} of the same size"
+    return (_quantile(min(freedoms)) * math.sqrt(sum(variances)),
+            f"one seed; spread of {others} run{'s' * (others > 1)} of the same size")
 
 
 def _several(like: Record, source: Source) -> list[list[float]]:
