@@ -74,7 +74,7 @@ def write_costs(profile: str = "paper", crop: int = 256, repeats: int = 4, root:
         The file that was written: conditions and a `StepCost` a system, with ratios to the first printed system.
 
     Raises:
-        UserError: the profile has no such runs.
+        UserError: the profile has no such runs, or there are no seconds to keep.
     """
     runs, path = _runs(profile, root), translator_costs(profile, root)
     sizes = {f"{k} {v}" for run in runs for k, v in run.network.items() if not isinstance(v, bool)}

@@ -70,7 +70,8 @@ def renewed(root: Path = Path()) -> str:
     if BEGIN not in content or END not in content:
         raise UserError("the README has no place for results", where=path, fix=f"put back the lines {BEGIN} and {END}")
     before, rest = content.split(BEGIN, 1)
-    found = "\n".join([*on_real_test_sets(root), *verdicts(root), *over_seeds(root), *profiles(root)])
+    claims = rows_of_claims(None, root) if (root / "profiles").is_dir() else []
+    found = "\n".join([*on_real_test_sets(root), *verdicts(claims), *over_seeds(claims), *profiles(root)])
     return f"{before}{BEGIN}\n{found}\n{END}{rest.split(END, 1)[1]}"
 
 
@@ -165,13 +166,13 @@ def _weights(records: list[Record]) -> str:
     return f"trained here, {record.steps:,} steps{''.join(more)}"
 
 
-def verdicts(root: Path = Path()) -> list[str]:
-    """Markdown lines: how many of the papers' claims hold by the numbers measured here; nothing without a project."""
-    if not (root / "profiles").is_dir():
+def verdicts(claims: list[dict[str, Any]]) -> list[str]:
+    """Markdown lines: how many of the papers' claims hold by the numbers measured here; nothing without claims."""
+    if not claims:
         return []
     counts: dict[str, Counter[str]] = {name: Counter() for name in BEARING}
-    for row in rows_of_claims(None, root):
-        counts[_bearing(row)][row["verdict"]] += 1
+    for claim in claims:
+        counts[_bearing(claim)][claim["verdict"]] += 1
     total = sum(one.total() for one in counts.values())
     told = [f"{words} {_in_a_sentence(counts[name])}" for name, words in BEARING.items() if counts[name]]
     return [f"The papers' claims are {total} comparisons of two printed numbers (`reprolib claims`). "
@@ -189,14 +190,12 @@ def _in_a_sentence(counts: Counter[str]) -> str:
     return ", ".join(words.format(counts[verdict]) for verdict, words in IN_A_SENTENCE.items() if counts[verdict])
 
 
-def over_seeds(root: Path = Path()) -> list[str]:
+def over_seeds(claims: list[dict[str, Any]]) -> list[str]:
     """Markdown lines: the claims that several seeds on a whole real test set bear on, with intervals and verdicts."""
-    if not (root / "profiles").is_dir():
-        return []
     cells = {(c.row, c.column, c.metric): c.value for paper in papers.papers().values() for c in paper.cells}
     label = {row.id: row.label for _, table in papers.tables() for row in table.rows.values()}
     tables: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
-    for r in rows_of_claims(None, root):
+    for r in claims:
         if r["seeds"] < SEVERAL or not r["dataset"] or get_dataset(r["dataset"]).embedded \
                 or r["n"] != size_of_split(r["dataset"]):
             continue

@@ -175,7 +175,6 @@ def _content(name: str, root: Path) -> tuple[dict[str, Any], Path]:
     _refuse_unknown(content.get("defaults") or {}, models.TASKS, f"task in {where}, defaults:")
     for task, settings in (content.get("defaults") or {}).items():
         _refuse_other(settings, f"{where}, {task}")
-    for task, settings in (content.get("defaults") or {}).items():
         for key in set(settings or {}) & set(NOT_FOR_ALL):
             raise UserError(f"'{key}' cannot be a default of all systems", where=f"{where}, defaults.{task}",
                             fix="set it for a system or a run")
