@@ -16,11 +16,19 @@ UNUSABLE = {"non-finite": "answers with numbers that are not finite; its picture
 """What a record's status means for whoever looks at the pictures."""
 
 
-def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direction: Direction = None,
-            jobs: Jobs = None, as_json: Json = False) -> None:
+def measure(
+    targets: Targets,
+    profile: Profile = MINI,
+    seed: Seed = None,
+    direction: Direction = None,
+    again: Annotated[bool, typer.Option("--again", help="Also what was measured already.")] = False,
+    jobs: Jobs = None,
+    as_json: Json = False,
+) -> None:
     """Measure runs of a profile: each one's checkpoint on its test pictures; writes pictures and records.
 
-    Records of real pictures that are not on this machine stand. A system's name means all its runs of the profile.
+    Records stand that would come out the same, and those of real pictures that are not on this machine. A system's
+    name means all its runs of the profile.
     What is measured from B to A is no part of the tables, and lies in runs/PROFILE/RUN/ba.
     Given weights on a given dataset are measured by `reprolib evaluate`.
     """
@@ -44,7 +52,8 @@ def measure(targets: Targets, profile: Profile = MINI, seed: Seed = None, direct
     for system in targets:
         if seed is None and direction is None and (whole := read_profile(profile)).of_system(system):
             forget(whole, system)
-    measured = side_by_side(partial(measure_run, direction=direction or "ab"), chosen, jobs, always=True)
+    work = partial(measure_run, direction=direction or "ab", again=again)
+    measured = side_by_side(work, chosen, jobs, always=True)
     rows = [{"run": run.id, "dataset": r.dataset, "metric": r.metric, "value": r.value, "input": r.input_value,
              "n": r.n, "status": r.status, "checkpoint": r.checkpoint}
             for run, records in zip(chosen, measured, strict=True) for r in records]

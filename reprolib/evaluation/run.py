@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from reprolib import models
@@ -12,6 +13,7 @@ from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import open_domains
 from reprolib.errors import UserError
 from reprolib.evaluation.dehazing import measure_dehazer
+from reprolib.evaluation.measured import remember, standing
 from reprolib.evaluation.record import Record, read_file
 from reprolib.evaluation.seen import seen_in_training, told
 from reprolib.files import sweep
@@ -24,7 +26,7 @@ from reprolib.training.lock import alone
 
 
 def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
-                direction: Direction = "ab") -> list[Record]:
+                direction: Direction = "ab", again: bool = True) -> list[Record]:
     """Measure a run's checkpoint on the test split of its dataset, with the metrics of its rows' tables.
 
     Writes records, numbers picture by picture and the pictures, where `reprolib.runs.places` says. Records of real
@@ -32,6 +34,7 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
 
     Args:
         into: project to write into, where it is not `root`.
+        again: measure what was measured already; otherwise records stand that would come out the same.
 
     Raises:
         UserError: no checkpoint, one of another run (train again), data that are not here, a translator that has no
@@ -44,17 +47,31 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
             say(f"{run.id}: {why_absent(run.measured_on)}; its records stand")
             places.pictures.parent.mkdir(parents=True, exist_ok=True)  # the stage's output, even with nothing in it
             return read_file(places.records)
+        tabled = direction == "ab" and into is None
+        if tabled and not again and (records := standing(run, root)) is not None:
+            say(f"{run.id}: measured already; its records stand")
+            return records
         for folder in (places.pictures, places.reverse / "pictures"):
             sweep(folder)
         for path in (places.records, places.images, places.reverse / "records.json"):
             sweep(path.parent, path.name)
         _refuse_what_says_nothing(run, root, direction)
-        if isinstance(run, DehazingRun):
-            assert direction == "ab", "a dehazer has one direction"
-            return measure_dehazer(run, root, into)
-        from reprolib.evaluation.translation import measure_translator  # a dehazer need not wait for it to load
+        if tabled:
+            for path in places.pictures.glob("*.png"):  # of pictures that may no longer be in the test set
+                path.unlink()
+        records = _measure(run, root, into, direction)
+        if tabled:
+            remember(run, root)
+        return records
 
-        return measure_translator(run, root, into, direction)
+
+def _measure(run: TaskRun, root: Path, into: Path | None, direction: Direction) -> list[Record]:
+    if isinstance(run, DehazingRun):
+        assert direction == "ab", "a dehazer has one direction"
+        return measure_dehazer(run, root, into)
+    from reprolib.evaluation.translation import measure_translator  # a dehazer need not wait for it to load
+
+    return measure_translator(run, root, into, direction)
 
 
 def _refuse_what_says_nothing(run: TaskRun, root: Path, direction: Direction) -> None:
@@ -74,8 +91,12 @@ def _refuse_what_says_nothing(run: TaskRun, root: Path, direction: Direction) ->
 
 
 def forget(profile: Profile, system: str, root: Path = Path()) -> None:
-    """Remove records and numbers picture by picture of runs of a system that the profile no longer has."""
+    """Remove records, numbers picture by picture and pictures of runs of a system that the profile no longer has."""
     known = {run.id for run in profile.of_system(system)}
+    pictures = root / "outputs" / profile.name / system
+    for path in pictures.iterdir() if pictures.is_dir() else ():
+        if path.is_dir() and path.name not in known:
+            shutil.rmtree(path)
     for folder in (records_folder(profile.name, root) / system, results_folder(profile.name, root) / "images" / system):
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.is_file() and path.stem not in known:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from reprolib import papers
+from reprolib.evaluation.record import read_file
 from reprolib.report.shown import training_log
 from reprolib.results.claims import margin
 from reprolib.runs.places import Places
@@ -35,13 +36,15 @@ def differences(profile: str, table: str, root: Path = Path()) -> dict[str, pd.D
 
     Returns:
         By claim ('CR* beside base'), for every pair of rows that a claim compares and that were trained on the same
-        batches with at least `FEWEST` seeds: columns step (the part's last), difference (mean over seeds), margin (half
-        of its 95 % interval) and seeds.
+        batches with at least `FEWEST` seeds, none of which collapsed: columns step (the part's last), difference (mean
+        over seeds), margin (half of its 95 % interval) and seeds.
     """
     logs: dict[str, list[tuple[DehazingRun, pd.DataFrame]]] = {}
-    for run in read_profile(profile, root).runs.values():
-        if isinstance(run, DehazingRun) and run.rows and (log := _log(run, root)) is not None:
-            for row in run.rows:
+    runs = [run for run in read_profile(profile, root).runs.values() if isinstance(run, DehazingRun) and run.rows]
+    without_mean = {row for run in runs if _is_unusable(run, root) for row in run.rows}
+    for run in runs:
+        if (log := _log(run, root)) is not None:
+            for row in set(run.rows) - without_mean:
                 logs.setdefault(row, []).append((run, log))
     label = {row.id: row.label for row in rows_of(table).values()}
     found = {}
@@ -51,6 +54,12 @@ def differences(profile: str, table: str, root: Path = Path()) -> dict[str, pd.D
         if len(pairs) >= FEWEST:
             found[f"{label[left]} beside {label[right]}"] = _along(list(pairs.values()))
     return found
+
+
+def _is_unusable(run: DehazingRun, root: Path) -> bool:
+    """Whether its pictures show nothing, as its records say."""
+    path = Places(run, root).records
+    return path.is_file() and any(record.status != "ok" for record in read_file(path))
 
 
 def _log(run: DehazingRun, root: Path) -> pd.DataFrame | None:

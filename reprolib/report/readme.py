@@ -84,7 +84,7 @@ def on_real_test_sets(root: Path = Path()) -> list[str]:
                                 if path.parent.name != PUBLISHED)]
     found: dict[tuple[int, str], dict[tuple[str, str], list[Record]]] = {}
     for r in (r for name in names for r in read_records(name, root)):
-        if r.metric in SHOWN and r.value is not None and r.tabled and r.protocol == DEFAULT \
+        if r.metric in SHOWN and r.tabled and r.protocol == DEFAULT \
                 and not get_dataset(r.dataset).embedded and r.n == size_of_split(r.dataset) and r.n >= FEWEST:
             found.setdefault((-r.n, r.dataset), {}).setdefault((r.profile, r.experiment), []).append(r)
     lines = []
@@ -128,8 +128,10 @@ def _line(weights: str, row: Row | None, records: list[Record]) -> dict[str, str
         line["weights"] = weights
     for metric in dict.fromkeys(r.metric for r in records):
         values, cell = _values(records, metric), _printed(row, records[0].dataset, metric)
+        bad = next((r for r in records if r.metric == metric and r.value is None), None)
         spread = f" ± {text(metric, stdev(values))}" if len(values) >= SEVERAL else ""
-        line[quantity(metric).label] = f"{text(metric, mean(values))}{spread}"
+        told = f"{bad.status}: seed {bad.seed}" if bad else f"{text(metric, mean(values))}{spread}"
+        line[quantity(metric).label] = told
         line[f"the paper's {quantity(metric).label}"] = cell.printed if cell else ""
     return line
 
@@ -151,8 +153,8 @@ def _input(records: list[Record]) -> str:
 def _gap(row: Row | None, records: list[Record]) -> float:
     """To the printed number, in the first metric."""
     metric = records[0].metric
-    cell = _printed(row, records[0].dataset, metric)
-    return math.inf if cell is None or cell.value is None else abs(mean(_values(records, metric)) - cell.value)
+    cell, values = _printed(row, records[0].dataset, metric), _values(records, metric)
+    return abs(mean(values) - cell.value) if cell is not None and cell.value is not None and values else math.inf
 
 
 def _weights(records: list[Record]) -> str:

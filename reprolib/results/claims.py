@@ -7,7 +7,8 @@ fewer. Differences are taken in the claim's direction: above zero speaks for it.
 The interval (95 %, Student's t) is over seeds, paired: two runs with one seed see the same batches; what learns nothing
 has one value for all seeds. Where a run has one seed, the spread of other runs of the same system and size in its
 profile stands in; where there is none, the difference is told and not tested. Of two sides that learn nothing, the
-interval is over test pictures. Each interval is of one comparison alone; none is widened for how many are made.
+interval is over test pictures. A row of which a seed collapsed has no mean, so that what its other seeds say is not tested. Each interval is
+of one comparison alone; none is widened for how many are made.
 """
 
 from __future__ import annotations
@@ -127,14 +128,15 @@ def _by_dataset(claim: Claim, row: str, source: Source) -> dict[tuple[str, str],
     paper = papers.papers()[claim.paper]
     found: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for r in source.of(paper, all_rows()[row], claim.column, claim.metric):
-        if r.value is not None:
-            found.setdefault((r.dataset, r.metric), {}).setdefault(r.experiment, []).append(r)
+        found.setdefault((r.dataset, r.metric), {}).setdefault(r.experiment, []).append(r)
     return {place: sorted(runs[min(runs)], key=lambda r: r.seed) for place, runs in found.items()}
 
 
 def _measured(left: list[Record], right: list[Record], sign: float, source: Source) -> Iterator[Evidence]:
     first, other = left[0], right[0]
     ours, theirs = (source.by_seed(side) for side in (left, right))
+    if not ours or not theirs:
+        return
     if not first.steps:
         ours = dict.fromkeys(theirs, ours[first.seed])
     elif not other.steps:
@@ -146,6 +148,8 @@ def _measured(left: list[Record], right: list[Record], sign: float, source: Sour
     half, basis = _noise(first, other, differences, source)
     if apart := _apart(first, other, source):
         half, basis = None, f"the rows differ in {' and '.join(apart)} too, which the paper does not vary"
+    if lost := [r for r in (*left, *right) if r.value is None]:
+        half, basis = None, " and ".join(f"seed {r.seed} of '{r.experiment}' is {r.status}" for r in lost)
     stale = next(filter(None, map(source.outdated, (*left, *right))), "")
     real, reduced = not get_dataset(first.dataset).embedded, first.reduced or other.reduced
     complete = first.n == size_of_split(first.dataset)

@@ -80,6 +80,12 @@ def inputs(profile: Profile, before: Mapping[str, Any], root: Path = Path()) -> 
     }
 
 
+def measured_from(run: TaskRun, root: Path = Path()) -> Inputs:
+    """What measuring one run reads, beside its checkpoint; records name the training data, too."""
+    seen = {name: _identity(name, {}) for name in dict.fromkeys((run.dataset, run.measured_on))}
+    return {**_measuring([run], seen, root), "named": seen}
+
+
 def labelled(profile: Profile, system: str | None = None) -> list[str]:
     """Datasets of label maps that translators of a profile, or one of them, are measured on; each needs a segmenter."""
     runs = profile.runs.values() if system is None else profile.of_system(system)

@@ -93,6 +93,7 @@ def test_only_runs_of_the_profile_keep_their_numbers(place: Path) -> None:
         for path in (Places(each).records, Places(each).images):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("")
+        Places(each).pictures.mkdir(parents=True)
     now = Profile("test", {r.id: r for r in (dehazing_run(name="v1.5"), run)}, {})
     kept = Places(now.runs["v1.5"])
     for path in (kept.records, kept.images):
@@ -100,6 +101,7 @@ def test_only_runs_of_the_profile_keep_their_numbers(place: Path) -> None:
     forget(now, "aodnet")
     left = {path.name for path in Path("results/test").rglob("*.*")}
     assert left == {"v1.5.json", "v1.5.csv", "tiny.json", "tiny.csv"}
+    assert not Places(former).pictures.exists() and Places(run).pictures.is_dir()
 
 
 def test_a_table_alone_asks_for_ciede2000(place: Path) -> None:

@@ -51,6 +51,13 @@ def test_a_change_runs_again_what_it_can_affect(checkout: Checkout) -> None:
                      "systems:\n  dcp:\n    runs:\n      dcp-nh: {dataset: nh-haze}\n")
     assert ran(checkout) == {"inputs", "segmenter", "train@dcp", "measure@dcp", "ledger"}
 
+    # So does another run of a system; what was measured of it stands.
+    checkout.replace("profiles/tiny/params.yaml", "      toynet-nh:\n",
+                     "      toynet-too: {dataset: nh-haze, seed: 1}\n      toynet-nh:\n")
+    said = checkout.run("dvc", "repro", "profiles/tiny/dvc.yaml:ledger")
+    assert stages(said) == {"inputs", "train@toynet", "measure@toynet", "ledger"}
+    assert "toynet-nh: measured already; its records stand" in said and "toynet-too: measured already" not in said
+
     # Pictures that change afterwards are other pictures.
     folder = checkout.folder / "downloads/NH-HAZE"
     (folder / "51_GT.png").write_bytes((folder / "52_GT.png").read_bytes())
@@ -63,7 +70,7 @@ def test_a_change_runs_again_what_it_can_affect(checkout: Checkout) -> None:
     shutil.rmtree(checkout.folder / "outputs")
     said = checkout.run("dvc", "repro", "profiles/tiny/dvc.yaml:ledger")
     assert stages(said) == {"inputs", "measure@aodnet", "measure@dcp", "measure@toynet"}
-    assert said.count("the registered folder of 'nh-haze' has gone; its records stand\n") == len(records) == 3
+    assert said.count("the registered folder of 'nh-haze' has gone; its records stand\n") == len(records) == 4
 
     # Without them training does; nothing is lost.
     shutil.rmtree(checkout.folder / "checkpoints")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reprolib.evaluation.record import Record, write_records
 from reprolib.report.learning import WINDOWS, differences, figure
 from reprolib.runs.places import Places
 from reprolib.runs.profile import read_profile
@@ -64,6 +65,15 @@ def test_what_is_unfinished_or_has_no_l1_is_left_out(tmp_path: Path) -> None:
             path.write_text("".join(path.read_text().splitlines(keepends=True)[:50]))
     found = differences("mini", "table2", tmp_path)
     assert set(found) == {KEY} and set(found[KEY]["seeds"]) == {2}
+
+
+def test_a_row_of_which_a_seed_collapsed_is_left_out(tmp_path: Path) -> None:
+    train(tmp_path)
+    run = read_profile("mini", tmp_path).runs["star-seed1"]
+    write_records(Places(run, tmp_path).records, [
+        Record(profile="mini", experiment="star", system="aecrnet", rows=run.rows, dataset="haze-homogeneous", seed=1,
+               metric="psnr", unit="dB", value=None, status="collapsed", protocol="aecr", n=16)])
+    assert set(differences("mini", "table2", tmp_path)) == {"Ours beside base+DFE+mixup"}
 
 
 def test_one_seed_says_nothing(tmp_path: Path) -> None:

@@ -92,6 +92,17 @@ def test_a_variant_stands_in_its_own_table_once_it_has_seeds(root: Path) -> None
         assert told.splitlines()[2].split() == ["|", row, "|", "17.50", "±", "0.50", "|", "37.17", "|"]
 
 
+def test_a_row_of_which_a_seed_collapsed_says_so(root: Path) -> None:
+    dfe = Record(profile="indoor", experiment="dfe", system="aecrnet", rows=("table2/base+dfe",), seed=0,
+                 dataset="sots-indoor", metric="psnr", unit="dB", value=18.9, protocol="aecr", n=500, steps=9)
+    for seed, value in enumerate((None, 18.0, 17.0)):
+        write_records(records_folder("indoor", root) / f"aecrnet/dfe-{seed}.json", [
+            replace(dfe, seed=seed, value=value, status="ok" if value else "collapsed")])
+    write(root)
+    (line,) = [x for x in (root / "README.md").read_text().splitlines() if x.startswith("| base+DFE ")]
+    assert line.split("|")[2].strip() == "collapsed: seed 0"
+
+
 def test_the_projects_own_readme_is_what_its_writer_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the tests run: other pictures of a dataset on this machine say nothing of the committed records."""
     own = Path(__file__).parents[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import layouts
@@ -53,6 +54,15 @@ def test_kind_35_a_test_picture_that_was_removed(nh_haze: Path) -> None:
     measured = of_nh_haze()
     (nh_haze / "53_hazy.png").unlink()
     assert changed_pictures(measured) == TEST
+
+
+def test_a_sample_says_nothing_of_a_test_set_that_was_measured_whole(nh_haze: Path) -> None:
+    """NH-HAZE has five test pictures, of which three are here."""
+    assert changed_pictures(replace(of_nh_haze(), n=5, data_hash="of all five")) is None
+    assert changed_pictures(replace(of_nh_haze(), n=3, data_hash="of three others")) == TEST
+    domains = replace(record("horse2zebra", "of all"), n=120, n_real=140)
+    assert changed_pictures(domains) is None
+    assert changed_pictures(replace(domains, n=3, n_real=3)) is not None
 
 
 def test_kind_35_test_pictures_that_are_whole_no_more(nh_haze: Path) -> None:

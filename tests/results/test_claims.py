@@ -161,6 +161,17 @@ def test_one_seed_of_unknown_noise_is_no_test(tmp_path: Path) -> None:
     assert (e.margin, e.verdict) == (None, "not tested")
 
 
+def test_a_row_of_which_a_seed_collapsed_has_no_mean(tmp_path: Path) -> None:
+    pair(tmp_path, [0.3, 0.4, 0.5])
+    put(tmp_path, replace(STAR, seed=1, value=None, status="collapsed"))
+    (e,) = found(tmp_path)
+    assert (e.margin, e.verdict, e.basis) == (None, "not tested", "seed 1 of 'star' is collapsed")
+    assert e.difference == pytest.approx(0.4) and e.seeds == 2, "of the other two"
+    for seed in (0, 2):
+        put(tmp_path, replace(STAR, seed=seed, value=None, status="non-finite"))
+    assert found(tmp_path) == [], "nothing to compare"
+
+
 def test_the_real_test_set_goes_before_stand_ins_and_more_seeds_before_fewer(tmp_path: Path) -> None:
     pair(tmp_path, [0.3, 0.4, 0.5])
     pair(tmp_path, [-0.30, -0.31], profile="indoor", dataset="sots-indoor", n=500)
