@@ -139,6 +139,24 @@ def test_a_moved_number_turns_the_gate_red_both_ways(recorded: Path, share: floa
     assert {name for name, o in outcomes(recorded).items() if not o.ok} == (set() if ok else {NAME})
 
 
+@pytest.mark.parametrize("machine", [{"cpu": "another"}, {"device": "a GPU"}, {"torch": "99.0"}])
+def test_on_another_machine_the_trained_numbers_are_held_all_at_once(recorded: Path, machine: dict[str, str]) -> None:
+    """Three trained numbers: each keeps 99.67 % where each alone keeps 99 %. What is not trained is held as before."""
+    want = gate.read_expected("mini", recorded)
+    pooled, n = want[NAME]["pooled_sd"], want[NAME]["n_seeds"]
+    assert sum(entry["steps"] > 0 for entry in want.values()) == 3
+    low, high = stats.t.interval(1 - 0.01 / 3, want[NAME]["dof"], loc=0, scale=pooled * np.sqrt((n + 1) / n))
+    assert high == pytest.approx(-low) and high > 1.1 * want[NAME]["tolerance"]
+    elsewhere = {"device": "cpu", **machine}
+    for share, ok in ((0.999, True), (-0.999, True), (1.001, False), (-1.001, False)):
+        put(recorded, replace(BASE, value=want[NAME]["value"] + share * high, environment=elsewhere))
+        assert outcomes(recorded)[NAME].ok == ok and "on another machine" in outcomes(recorded)[NAME].why
+        put(recorded, replace(BASE, value=want[NAME]["value"] + share * high))
+        assert not outcomes(recorded)[NAME].ok and "another machine" not in outcomes(recorded)[NAME].why
+    put(recorded, replace(DCP, value=15.2511, environment=elsewhere))
+    assert not outcomes(recorded)[gate.key(DCP)].ok
+
+
 def test_an_untrained_number_may_hardly_move(recorded: Path) -> None:
     put(recorded, replace(DCP, value=15.2509))
     assert outcomes(recorded)[gate.key(DCP)].ok
