@@ -22,6 +22,7 @@ from reprolib.report import ledger
 from reprolib.report.bench import page
 from reprolib.report.claims import rows_of_claims
 from reprolib.report.markdown import to_markdown
+from reprolib.results.claims import UNTESTED
 from reprolib.results.ledger import size_of_split
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
@@ -198,8 +199,8 @@ def over_seeds(claims: list[dict[str, Any]]) -> list[str]:
     label = {row.id: row.label for _, table in papers.tables() for row in table.rows.values()}
     tables: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
     for r in claims:
-        if r["seeds"] < SEVERAL or not r["dataset"] or get_dataset(r["dataset"]).embedded \
-                or r["n"] != size_of_split(r["dataset"]):
+        if r["seeds"] < SEVERAL or r["verdict"] == UNTESTED or not r["dataset"] \
+                or get_dataset(r["dataset"]).embedded or r["n"] != size_of_split(r["dataset"]):
             continue
         left, right = (cells[r[side], r["column"], r["metric"]] for side in ("left", "right"))
         where = f"{get_dataset(r['dataset']).title}, {r['n']} pictures; {r['seeds']} seeds; {r['why']}"
