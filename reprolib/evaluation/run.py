@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from reprolib import models
@@ -13,7 +14,7 @@ from reprolib.data.registry import get_dataset
 from reprolib.data.unpaired import open_domains
 from reprolib.errors import UserError
 from reprolib.evaluation.dehazing import measure_dehazer
-from reprolib.evaluation.measured import remember, standing
+from reprolib.evaluation.measured import made_from, remember, standing
 from reprolib.evaluation.record import Record, read_file
 from reprolib.evaluation.seen import seen_in_training, told
 from reprolib.files import sweep
@@ -56,12 +57,15 @@ def measure_run(run: TaskRun, root: Path = Path(), into: Path | None = None,
         for path in (places.records, places.images, places.reverse / "records.json"):
             sweep(path.parent, path.name)
         _refuse_what_says_nothing(run, root, direction)
+        source = ""
         if tabled:
+            with suppress(OSError, UserError):  # of training data, say, that are damaged by now: it costs time only
+                source = made_from(run, root)
             for path in places.pictures.glob("*.png"):  # of pictures that may no longer be in the test set
                 path.unlink()
         records = _measure(run, root, into, direction)
-        if tabled:
-            remember(run, root)
+        if source:
+            remember(run, source, root)
         return records
 
 

@@ -99,6 +99,17 @@ def test_after_a_change_it_is_measured_again(place: Path, change: str, only_said
         measure_run(run, again=False)
 
 
+def test_what_changes_while_it_is_measured_is_noticed(place: Path, only_said: Callable[[], None],
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    run, measure = dehazing_run(), measuring._measure
+    leave_checkpoint(run)
+    monkeypatch.setattr(measuring, "_measure", lambda *a: (measure(*a), leave_checkpoint(run, seed=1))[0])
+    measure_run(run)
+    only_said()
+    with pytest.raises(Measured):
+        measure_run(run, again=False)
+
+
 def test_another_row_or_note_is_another_record(place: Path) -> None:
     leave_checkpoint(dehazing_run())
     measure_run(dehazing_run())
