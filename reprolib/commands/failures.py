@@ -25,7 +25,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, UserError):
         return one_line(error), USER
     if isinstance(error, KeyboardInterrupt):
-        return "stopped; what is written stays, and a training goes on from its last saved state with `--resume`", INTERRUPTED
+        return "stopped; what is written stays, and a training goes on with `--resume`", INTERRUPTED
     if is_memory(error):
         return ("out of memory: lower --batch, --crop or --jobs, or give smaller pictures; "
                 "what was saved goes on with --resume"), USER

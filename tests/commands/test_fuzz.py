@@ -5,7 +5,9 @@ What would compute, download or write is replaced, so that this is about parsing
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 import typer
 
+import reprolib
 from reprolib.commands.main import app, run
 from reprolib.errors import UserError
 
@@ -70,6 +73,10 @@ def place(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def reached(*_: object, **__: object) -> None:
         raise UserError("the work itself was reached")
 
+    # A module that is loaded while these are replaced would keep what replaces them, in tests after this one as well.
+    for module in pkgutil.walk_packages(reprolib.__path__, "reprolib."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     for name in REPLACED:
         monkeypatch.setattr(f"reprolib.{name}", reached)
     monkeypatch.setattr("reprolib.data.registry.REGISTERED", tiny / "registered.json")
