@@ -65,18 +65,22 @@ def takes_value(parameter: Any) -> bool:
     return parameter.param_type_name == "argument" or not getattr(parameter, "is_flag", False)
 
 
+@pytest.fixture(scope="module")
+def loaded() -> None:
+    """A module that is loaded while others are replaced would keep what replaces them, in later tests as well."""
+    for module in pkgutil.walk_packages(reprolib.__path__, "reprolib."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
 @pytest.fixture
-def place(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(loaded: None, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tiny / "FOLDER" / "other").mkdir(parents=True)
     (tiny / "FILE").write_bytes(b"neither weights nor a picture")
 
     def reached(*_: object, **__: object) -> None:
         raise UserError("the work itself was reached")
 
-    # A module that is loaded while these are replaced would keep what replaces them, in tests after this one as well.
-    for module in pkgutil.walk_packages(reprolib.__path__, "reprolib."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
     for name in REPLACED:
         monkeypatch.setattr(f"reprolib.{name}", reached)
     monkeypatch.setattr("reprolib.data.registry.REGISTERED", tiny / "registered.json")
