@@ -17,6 +17,7 @@ from reprolib.errors import UserError
 from reprolib.evaluation.record import PUBLISHED, Record, read_records
 from reprolib.files import write_text
 from reprolib.metrics.protocols import DEFAULT
+from reprolib.models.objective import DehazingObjective
 from reprolib.papers import Cell, Row
 from reprolib.report import ledger
 from reprolib.report.bench import page
@@ -165,7 +166,9 @@ def _weights(records: list[Record]) -> str:
         return "the authors'"
     if not record.steps:
         return "none to learn"
-    more = [", reduced network"] * record.reduced + [f", mean ± standard deviation of {seeds} seeds"] * (seeds > 1)
+    more = [", reduced network"] * record.reduced
+    more += [", without its contrastive term"] * (not record.rows and _lacks_its_term(record))
+    more += [f", mean ± standard deviation of {seeds} seeds"] * (seeds > 1)
     return f"trained here, {record.steps:,} steps{''.join(more)}"
 
 
@@ -232,7 +235,16 @@ def _row(record: Record) -> Row | None:
     """What a record stands for in print: the first of its run's rows, else its system's in a table of all systems."""
     rows = papers.rows()
     own = [rows[name] for name in record.rows if name in rows]
+    if not own and _lacks_its_term(record):
+        return None
     return next(iter(own or [row for row in rows.values() if _is_whole(row) and row.system == record.system]), None)
+
+
+def _lacks_its_term(record: Record) -> bool:
+    """Whether it was trained here without the contrastive term that makes its system what it is."""
+    objective = models.get(record.system).objective
+    has = isinstance(objective, DehazingObjective) and objective.contrast is not None
+    return has and record.contrast is None and record.profile != PUBLISHED
 
 
 def _is_whole(row: Row) -> bool:

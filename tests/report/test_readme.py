@@ -92,6 +92,19 @@ def test_a_variant_stands_in_its_own_table_once_it_has_seeds(root: Path) -> None
         assert told.splitlines()[2].split() == ["|", row, "|", "17.50", "±", "0.50", "|", "37.17", "|"]
 
 
+def test_aecrnet_without_its_term_stands_beside_no_printed_number_of_aecrnet(root: Path) -> None:
+    without = Record(profile="indoor", experiment="no-cr", system="aecrnet", rows=(), seed=0, dataset="sots-indoor",
+                     metric="psnr", unit="dB", value=18.9, protocol="aecr", n=500, steps=9, checkpoint="last")
+    theirs = replace(without, profile=PUBLISHED, experiment="theirs", checkpoint="published", value=37.0)
+    for r in (without, theirs):
+        write_records(records_folder(r.profile, root) / r.system / "net.json", [r])
+    write(root)
+    ours, authors = [[cell.strip() for cell in x.split("|")[1:5]] for number in ("18.90", "37.00")
+                     for x in (root / "README.md").read_text().splitlines() if number in x]
+    assert ours == ["AECR-Net (Ours)", "trained here, 9 steps, without its contrastive term", "18.90", ""]
+    assert authors == ["AECR-Net (Ours)", "the authors'", "37.00", "37.17"]
+
+
 def test_a_row_of_which_a_seed_collapsed_says_so(root: Path) -> None:
     dfe = Record(profile="indoor", experiment="dfe", system="aecrnet", rows=("table2/base+dfe",), seed=0,
                  dataset="sots-indoor", metric="psnr", unit="dB", value=18.9, protocol="aecr", n=500, steps=9)
