@@ -76,6 +76,15 @@ def report_teaser() -> None:
         print(whose)
 
 
+@app.command("twins")
+def report_twins() -> None:
+    """Draw docs/cr.jpg: one scene through AECR-Net trained without and with its contrastive term."""
+    from reprolib.report.twins import write
+
+    for whose in write():
+        print(whose)
+
+
 @app.command("bench")
 def report_bench() -> None:
     """Execute the notebook of kept bench results into results/bench."""
