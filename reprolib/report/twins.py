@@ -1,4 +1,4 @@
-"""What contrastive regularisation does to a picture: one scene through two networks that differ in nothing else.
+"""What contrastive regularisation does to a picture: one scene through two networks trained without and with it.
 
 The scene is that of `reprolib.report.scene`: a room that no network was trained on, under haze of its measured depth.
 """
@@ -28,7 +28,7 @@ OUTPUT = Path("docs/cr.jpg")
 PROFILE = "indoor"
 
 TWINS = {"without CR": "aecrnet-no-cr", "with CR": "aecrnet"}
-"""Runs by what a reader is told of them."""
+"""Runs by what a reader is told of them; they differ in the term, and in precision (docs/indoor.md)."""
 
 
 def write(output: Path = OUTPUT, root: Path = Path()) -> list[str]:
