@@ -79,6 +79,8 @@ def drop(settings: dict[str, Any]) -> dict[str, Any]:
 
 def small_run(run: dict[str, Any]) -> dict[str, Any]:
     run = drop(run)
+    if "network" in run:
+        run["network"] = {k: v for k, v in run["network"].items() if k not in SMALL}
     if "objective" in run:
         run["objective"] = {**run["objective"], **({"bank": 64} if "bank" in run["objective"] else {})}
     if isinstance(run.get("contrast"), dict):
