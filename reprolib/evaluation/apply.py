@@ -23,6 +23,7 @@ from reprolib.models.direction import in_styles, one_way, random_styles, style_o
 from reprolib.models.inference import channels_of, restore, to_uint8, translate
 from reprolib.models.large import LARGE, TILE, Large
 from reprolib.models.system import Direction, System
+from reprolib.models.weights import read_header
 from reprolib.progress import track
 from reprolib.runtime import return_freed_memory
 
@@ -96,7 +97,8 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
     planned = _plan(source, output, form, subfolders, 1 if styles is None else styles.count, outcome)
     if weights is None and system.trained:
         weights = trained(name, profile)
-        outcome.notes.append(f"with {described(weights)}")
+        known = read_header(weights).run.get("dataset", "?")  # a network from label maps will draw nonsense of a photo
+        outcome.notes.append(f"with {described(weights)}, trained on {known}")
     network = load_network(system, weights, direction=direction).to(device())
     channels = channels_of(network)
     if channels not in (GREY, RGB):

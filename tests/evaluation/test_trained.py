@@ -8,12 +8,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from evaluation.conftest import dehazing_run, leave_checkpoint
 
+from reprolib.data.images import write_png
 from reprolib.errors import UserError
 from reprolib.evaluation import trained as module
+from reprolib.evaluation.apply import apply
 from reprolib.evaluation.networks import load
 from reprolib.evaluation.record import write_records
 from reprolib.evaluation.run import measure_run
@@ -63,6 +66,15 @@ def test_the_largest_network_of_all_profiles_then_the_longest_training(place: Pa
     assert trained("aecrnet") == Places(long).weights
     assert trained("aecrnet", "c") == Places(small).weights
     assert "net of profile a" in described(trained("aecrnet")) and "9 steps" in described(trained("aecrnet"))
+
+
+def test_a_person_is_told_what_pictures_the_network_that_was_taken_knows(place: Path) -> None:
+    """A translator from label maps takes a photo without complaint."""
+    run = aecrnet("a", 9, LARGE)
+    leave_checkpoint(run)
+    write_png(Path("photo.png"), np.zeros((8, 8, 3), np.uint8))
+    (note,) = apply(Path("photo.png"), Path("out.png"), "dehazing", "aecrnet", None, None).notes
+    assert note.startswith("with net of profile a: ") and note.endswith(f", trained on {run.dataset}")
 
 
 def test_a_network_that_scores_better_on_real_pictures_goes_before_a_larger_one(place: Path) -> None:
