@@ -1,4 +1,4 @@
-"""Contrastive regularisation in a LightningModule; `pip install pytorch-lightning`."""
+"""Contrastive regularisation in a LightningModule; `pip install -e '.[examples]'`."""
 
 from __future__ import annotations
 

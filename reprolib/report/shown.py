@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -51,15 +52,21 @@ def table_of(shows: str) -> str:
     return shows.partition("/")[0]
 
 
-def find_runs(profile: str, shows: str, column: str, root: Path = Path()) -> dict[str, TaskRun]:
+def find_runs(profile: str, shows: str, column: str, root: Path = Path(), *,
+              pictured: bool = False) -> dict[str, TaskRun]:
     """Runs of a profile that stand for a row, or for the rows of a table, in one column; by the rows' labels.
 
     All are measured on one dataset: the benchmark itself if any of them is, otherwise what stands in for it. Empty if
     the profile has none.
+
+    Args:
+        pictured: their pictures are to be shown. Pictures that come along go first then: a benchmark's are its authors'
+            to publish, and a figure must not change with what is on a machine.
     """
     paper, table = papers.table(table_of(shows))
     runs = read_profile(profile, root).runs.values()
-    for dataset in paper.columns[column].datasets:
+    datasets = paper.columns[column].datasets
+    for dataset in sorted(datasets, key=lambda name: not get_dataset(name).embedded) if pictured else datasets:
         found: dict[str, TaskRun] = {}
         for row in rows_of(table.name).values():
             if shows in (table.name, row.id):
@@ -71,13 +78,14 @@ def find_runs(profile: str, shows: str, column: str, root: Path = Path()) -> dic
     return {}
 
 
-def runs_of(profile: str, shows: str, column: str, root: Path = Path()) -> dict[str, TaskRun]:
+def runs_of(profile: str, shows: str, column: str, root: Path = Path(), *,
+            pictured: bool = False) -> dict[str, TaskRun]:
     """As `find_runs`, but never empty.
 
     Raises:
         UserError: the profile has no such run.
     """
-    found = find_runs(profile, shows, column, root)
+    found = find_runs(profile, shows, column, root, pictured=pictured)
     if not found:
         raise UserError(f"no run of profile '{profile}' stands for {shows} in column {column}",
                         where=root / "profiles" / profile / "params.yaml", fix="choose another profile")
@@ -184,7 +192,7 @@ def grid(profile: str, table: str, column: str, count: int, worst: bool = False,
     Raises:
         UserError: as `runs_of`, `test_pictures` and `made`.
     """
-    runs = runs_of(profile, table, column, root)
+    runs = runs_of(profile, table, column, root, pictured=True)
     last = list(runs.values())[-1]
     paired = get_dataset(last.measured_on).task == "dehazing"
     scores = {label: _scores(run, table, root) for label, run in runs.items()} if paired else {}
@@ -205,7 +213,7 @@ def title(name: str, profile: str, table: str, column: str, worst: bool = False,
     Raises:
         UserError: as `runs_of`.
     """
-    last = list(runs_of(profile, table, column, root).values())[-1]
+    last = list(runs_of(profile, table, column, root, pictured=True).values())[-1]
     printed = papers.table(table)[0].columns[column]
     figure = re.fullmatch(r"figure(\d+)", name)
     pictures = printed.label + ("" if last.measured_on == printed.datasets[0] else f" (here {last.measured_on})")
@@ -231,7 +239,8 @@ def _scores(run: TaskRun, table: str, root: Path) -> dict[str, str]:
 
 
 def comparison(run: TaskRun, label: str = "", root: Path = Path()) -> str:
-    """The slider of a run's first test picture: what it was, what the run made of it, and the truth if there is one.
+    """The slider of a run's first test picture: what it was, what the run made of it, and the truth if there is one;
+    a sentence instead where the picture is not ours to publish.
 
     Args:
         label: whose picture it is; by default the system's, as its paper prints it.
@@ -241,9 +250,10 @@ def comparison(run: TaskRun, label: str = "", root: Path = Path()) -> str:
     """
     picture, = test_pictures(run.measured_on, 1)
     ours = {label or models.get(run.system).label: made(run, picture.name, root)}
+    theirs = _theirs(run.measured_on)
     if get_dataset(run.measured_on).task == "dehazing":
-        return slider({"hazy": picture.source, **ours, "clear": picture.target})
-    return slider({"input": picture.source, **ours}, width=384)
+        return theirs or slider({"hazy": picture.source, **ours, "clear": picture.target})
+    return theirs or slider({"input": picture.source, **ours}, width=384)
 
 
 def comparisons(profile: str, table: str, column: str, root: Path = Path()) -> Comparison:
@@ -253,8 +263,17 @@ def comparisons(profile: str, table: str, column: str, root: Path = Path()) -> C
         UserError: as `grid`.
     """
     row, = grid(profile, table, column, 1, root=root)
+    run = next(iter(runs_of(profile, table, column, root, pictured=True).values()))
     return Comparison({panel.label: panel.picture for panel in row if panel.aligned},
-                      width=640 if row[-1].aligned else 384)
+                      640 if row[-1].aligned else 384, _theirs(run.measured_on))
+
+
+def _theirs(dataset: str) -> str:
+    """Why no picture of a dataset is kept in an executed notebook, as HTML; empty for those that come along."""
+    found = get_dataset(dataset)
+    return "" if found.embedded else (
+        f"<p>Pictures of {escape(found.title)} are their authors' to publish and are not kept here: <code>reprolib "
+        "report pictures</code> draws them where they are at hand.</p>")
 
 
 def table_comparison(profile: str, table: str, root: Path = Path()) -> Comparison | None:

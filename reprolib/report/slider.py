@@ -27,12 +27,12 @@ class Comparison:
     """Any two of several pictures over each other, as a notebook displays them.
 
     Where a kernel is live, menus choose the two; what an executed notebook keeps is a slider of the first picture, the
-    last but one and the last.
+    last but one and the last, or a sentence instead.
     """
 
-    def __init__(self, pictures: Pictures, width: int = 640) -> None:
-        """Args: as `slider`; at least two pictures."""
-        self.pictures, self.width = dict(pictures), width
+    def __init__(self, pictures: Pictures, width: int = 640, instead: str = "") -> None:
+        """Args: as `slider`; at least two pictures. `instead`: HTML that is kept in place of pictures."""
+        self.pictures, self.width, self.instead = dict(pictures), width, instead
 
     def show(self, *labels: str) -> str:
         """The slider of some of the pictures."""
@@ -57,7 +57,7 @@ class Comparison:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """What Jupyter asks for: of the kinds that it is given it draws the widget, if the kernel is there."""
-        kept = self.show(*dict.fromkeys([next(iter(self.pictures)), *list(self.pictures)[-2:]]))
+        kept = self.instead or self.show(*dict.fromkeys([next(iter(self.pictures)), *list(self.pictures)[-2:]]))
         return {**self.menus()._repr_mimebundle_(), "text/html": kept}
 
 

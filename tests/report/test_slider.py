@@ -26,3 +26,9 @@ def test_what_is_kept_needs_no_kernel() -> None:
     assert [label in kinds["text/html"] for label in ('"hazy"', '"a&lt;b"', '"ours"', '"clear"')] == [
         True, False, True, True]
     assert Comparison(dict(list(PICTURES.items())[:2]))._repr_mimebundle_()["text/html"].count("<img") == 2
+
+
+def test_a_sentence_is_kept_in_place_of_pictures_that_are_not_ours() -> None:
+    compared = Comparison(PICTURES, instead="<p>theirs</p>")
+    assert compared._repr_mimebundle_()["text/html"] == "<p>theirs</p>"
+    assert compared.show("hazy", "clear").count("<img") == 2, "menus of a live kernel still show them"

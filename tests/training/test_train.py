@@ -87,14 +87,14 @@ def other(dataset: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_killed_and_resumed_is_bit_identical(workers: int, dataset: Path, tmp_path: Path, project: Path) -> None:
-    """SIGKILL at an arbitrary moment, twice, against a run that is left alone."""
+    """SIGKILL at an arbitrary moment, twice, against a run of this process that is left alone."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(project), str(project / "tests" / "training")))}
     command = [sys.executable, "-c", SCRIPT, str(dataset), str(workers)]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    for folder in (whole, broken):
-        folder.mkdir()
-    subprocess.run(command, cwd=whole, env=environment, check=True, capture_output=True)
-    places = Places(tiny(steps=40, validate_every=20, save_every=1, seed=3))
+    broken.mkdir()
+    run = tiny(steps=40, validate_every=20, save_every=1, seed=3)
+    places = Places(run)
+    go(run, dataset, whole)  # in this process, and without a worker
     state = broken / places.state
     for _ in range(2):
         before = state.stat().st_mtime_ns if state.exists() else 0
