@@ -12,7 +12,7 @@ from reprolib.evaluation.record import PUBLISHED, Record, read_records
 from reprolib.files import write_text
 from reprolib.papers import Table
 from reprolib.report.markdown import to_markdown
-from reprolib.results.ledger import COUNTED, Entry, own
+from reprolib.results.ledger import COUNTED, TRAINED, Entry, own
 from reprolib.results.ledger import PUBLISHED as PUBLISHED_WEIGHTS
 from reprolib.results.quantity import quantity, text
 from reprolib.runs.places import results_folder
@@ -31,7 +31,8 @@ FROM = {PAPER: "paper", AUTHORS: "authors' weights", HERE: "here"}
 def frame(entries: Iterable[Entry], name: str) -> pd.DataFrame:
     """One table: a row a system, and under each printed column its metrics, and under these whose numbers there are.
 
-    Where an embedded dataset stands in for a benchmark, or another metric for the printed one, the head says so.
+    Where an embedded dataset stands in for a benchmark, or another metric for the printed one, the head says so; where
+    it does for some rows of a column alone, their cells do.
     Spread is the standard deviation over seeds. The first row is the unprocessed input under the same measures.
     """
     paper, table = papers.table(name)
@@ -43,8 +44,10 @@ def frame(entries: Iterable[Entry], name: str) -> pd.DataFrame:
     for column in (*table.columns, ""):
         of_column = [e for e in chosen if e["dataset"] == column]
         label = paper.columns[column].label if column else ""
-        stand_ins = sorted({e["stand_in"] for e in own(of_column) if e["stand_in"]})
-        group = f"{label} (here {', '.join(stand_ins)})" if stand_ins else label
+        measured_on = {e["stand_in"] for e in of_column if e["evidence"] == TRAINED and e["metric"] in table.metrics}
+        mixed = len(measured_on) > 1
+        stand_ins = sorted(filter(None, measured_on))
+        group = f"{label} (here {', '.join(stand_ins)})" if stand_ins and not mixed else label
         for metric in (*table.metrics, *table.counts, *table.costs):
             both = [e for e in of_column if e["metric"] == metric]
             found = own(both)
@@ -54,15 +57,21 @@ def frame(entries: Iterable[Entry], name: str) -> pd.DataFrame:
             for e in both:
                 row = rows.setdefault(e["row"], {first: e["label"]})
                 row[theirs] = e["printed"]
-                row[authors if e["evidence"] == PUBLISHED_WEIGHTS else ours] = our_side(e)
-            for e in found:
-                if e["input_value"] is not None:
-                    untouched[ours] = text(e["measured"], e["input_value"])
+                row[authors if e["evidence"] == PUBLISHED_WEIGHTS else ours] = our_side(e) + _on(e, mixed)
+            inputs = {text(e["measured"], e["input_value"]) + _on(e, mixed): None
+                      for e in found if e["input_value"] is not None}
+            if inputs:
+                untouched[ours] = ", ".join(inputs)
             shown += [head for head in heads if head == ours or any(row.get(head) for row in rows.values())]
     ordered = [rows[row] for row in rows_of(name) if row in rows]
     body = ([untouched] if len(untouched) > 1 else []) + ordered
     return pd.DataFrame([[row.get(head, "") for head in shown] for row in body],
                         columns=pd.MultiIndex.from_tuples(shown))
+
+
+def _on(entry: Entry, mixed: bool) -> str:
+    """What stands in for a benchmark in a cell, where it does not in all of its column."""
+    return f" on {entry['stand_in']}" if mixed and entry["stand_in"] else ""
 
 
 def _head(metric: str, found: list[Entry]) -> str:

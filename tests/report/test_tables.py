@@ -91,6 +91,15 @@ def test_what_stands_in_for_a_metric_is_in_its_head(tmp_path: Path) -> None:
     assert head.startswith("FID (here ")
 
 
+def test_a_stand_in_for_some_rows_of_a_column_is_told_in_their_cells(tmp_path: Path) -> None:
+    put(tmp_path, BASE)
+    put(tmp_path, replace(BASE, experiment="real", system="dcp", rows=("table1/dcp",), dataset="sots-indoor", n=500,
+                          value=19.77, input_value=11.97))
+    drawn = tables.frame(entries(tmp_path), "table1").set_index([("", "system", "")])["SOTS", "PSNR [dB]", "here"]
+    assert (drawn["DCP"], drawn["AOD-Net"]) == ("19.77", "20.00 on haze-homogeneous")
+    assert drawn["input, unprocessed"] == "11.97, 12.50 on haze-homogeneous"
+
+
 def test_every_table_has_its_rows_in_the_papers_order(tmp_path: Path) -> None:
     found = entries(tmp_path)
     for _, table in papers.tables():
