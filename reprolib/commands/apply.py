@@ -14,7 +14,7 @@ import typer
 
 from reprolib.commands.console import counted
 from reprolib.commands.failures import one_line
-from reprolib.commands.options import Direction, Seed, Weights, refuse
+from reprolib.commands.options import Direction, Seed, Weights, refuse, refuse_choice
 
 System = Annotated[str, typer.Option("--system", help="System name.")]
 
@@ -28,6 +28,8 @@ class Options:
     weights: Weights = None
     profile: Annotated[str | None, typer.Option(
         help="Take this profile's network; by default the best that is trained here or comes with the project.")] = None
+    dataset: Annotated[str | None, typer.Option(
+        help="Take a network that was trained or measured on this dataset, such as photos-hazy2clear.")] = None
     form: Annotated[Literal["png", "jpg", "keep"], typer.Option(
         "--format", help="Of the outputs; keep: the input's.")] = "png"
     subfolders: Annotated[bool, typer.Option(
@@ -82,8 +84,10 @@ def translate(
 
 def _apply(options: Options, task: str, system: str, **how: Any) -> None:
     """Run, and tell what was written, one line a failure; exit code 1 if there is any."""
+    from reprolib import models
     from reprolib.evaluation.apply import apply
 
+    refuse_choice(models.get(system), options.weights, profile=options.profile, dataset=options.dataset)
     outcome = apply(task=task, name=system, **asdict(options), **how)
     for note in outcome.notes:
         print(f"note: {note}", file=sys.stderr)

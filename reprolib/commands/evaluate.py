@@ -11,7 +11,7 @@ import typer
 
 from reprolib.commands.caches import drop_damaged_features
 from reprolib.commands.console import counted, print_result, strict, to_json
-from reprolib.commands.options import Data, Direction, Json, Limit, Root, Weights, own_pictures, refuse
+from reprolib.commands.options import Data, Direction, Json, Limit, Root, Weights, own_pictures, refuse, refuse_choice
 from reprolib.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,11 +58,8 @@ def evaluate(
         raise UserError("no pictures given to measure on", fix="add --dataset NAME (`reprolib data list`), or --data")
     own = bool(get_dataset(dataset).own)
     split = split or (ALL if own else "test")
-    if not system.trained:
-        refuse(f"{target}, which has nothing to learn", weights=weights, profile=profile)
-    elif weights is not None:
-        refuse("given weights", profile=profile)
-    elif keep:
+    refuse_choice(system, weights, profile=profile)
+    if keep and system.trained and weights is None:
         raise UserError("only scores of given weights are kept", fix="add --weights FILE, or leave --keep out")
     if keep:
         refuse("kept scores, which are of a dataset", data=data)

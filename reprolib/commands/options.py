@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from reprolib.errors import UserError
+
+if TYPE_CHECKING:
+    from reprolib.models.system import System
 
 Precision = Literal["32-true", "bf16-mixed"]
 """As in `reprolib.runs.run`."""
@@ -94,6 +97,21 @@ def refuse(command: str, **given: object) -> None:
     for name, value in given.items():
         if value is not None and value is not False and value != []:
             raise UserError(f"--{name.replace('_', '-')} means nothing to {command}", fix="leave it out")
+
+
+def refuse_choice(system: System, weights: Path | None, **chosen: str | None) -> None:
+    """Refuse ways to choose among trained weights where nothing is chosen: weights are given, or there are none.
+
+    Args:
+        chosen: the ways by their option's name.
+
+    Raises:
+        UserError: one of them is given.
+    """
+    if not system.trained:
+        refuse(f"{system.name}, which has nothing to learn", weights=weights, **chosen)
+    elif weights is not None:
+        refuse("given weights", **chosen)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

@@ -132,6 +132,19 @@ def report_dcp(
     write(measure_variants(dataset, list(choose_pictures(dataset, limit, root)), variants))
 
 
+@app.command("deep-part")
+def report_deep_part(
+    dataset: Annotated[str, typer.Argument(help="Dataset of pairs.")] = "haze-homogeneous",
+    profile: Profile = "indoor",
+    root: Root = None,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST, help="Pairs, of as many scenes as there are.")] = 8,
+) -> None:
+    """Tell whether the deep part of each AECR-Net of a profile is in use: its scores with it and without."""
+    from reprolib.report.deep_part import printed, table
+
+    print(printed(table(profile, dataset, limit, data_root=root)), end="")
+
+
 @app.command("printed")
 def report_printed(
     system: Annotated[list[str], typer.Argument(metavar="NAME=WEIGHTS...", help="Dehazers with the authors' weights.")],

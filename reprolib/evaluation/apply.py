@@ -16,6 +16,7 @@ from reprolib import models
 from reprolib.data.channels import GREY, RGB, as_rgb, read_channels
 from reprolib.data.images import WRITTEN, Listing, survey, write_image
 from reprolib.data.outputs import plan_outputs
+from reprolib.data.registry import get_dataset
 from reprolib.errors import UserError, located, unknown
 from reprolib.evaluation.networks import device, load_network
 from reprolib.evaluation.trained import described, trained
@@ -58,8 +59,8 @@ class Outcome:
 
 
 def apply(source: Path, output: Path, task: str, name: str, weights: Path | None, profile: str | None, *,
-          form: str = "png", subfolders: bool = False, alpha: bool = False, tile: int | None = None,
-          direction: Direction = "ab", styles: Styles | None = None) -> Outcome:
+          dataset: str | None = None, form: str = "png", subfolders: bool = False, alpha: bool = False,
+          tile: int | None = None, direction: Direction = "ab", styles: Styles | None = None) -> Outcome:
     """Dehaze or translate a picture into a picture, or a folder of pictures into a folder, of any size.
 
     Photos are read as viewers show them: upright, and in sRGB; for a network of grey pictures in grey, and for one of
@@ -71,6 +72,7 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
         name: the system.
         weights: ours or the published ones; None takes trained ones, of the profile or the best of all, and notes
             which.
+        dataset: what trained ones were trained or are measured on; None leaves it open.
         form: of the outputs, one of `FORMATS`. A single output whose name has an ending has the format of that.
         subfolders: also the pictures in subfolders, which come again in `output`.
         alpha: keep transparency, where the format has it.
@@ -81,9 +83,9 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
             to the network, which draws another one for each picture.
 
     Raises:
-        UserError: no such input, not a system of this task, no weights, a direction or styles that it does not have,
-            tiles for a network that looks at all pixels,
-            names that would meet, a place that cannot be written; of a single input also what is wrong with it.
+        UserError: no such input, not a system of this task, no such dataset, no weights, a direction or styles that it
+            does not have, tiles for a network that looks at all pixels, names that would meet, a place that cannot be
+            written; of a single input also what is wrong with it.
     """
     system = models.get(name)
     if system.task != task:
@@ -96,7 +98,7 @@ def apply(source: Path, output: Path, task: str, name: str, weights: Path | None
     outcome = Outcome()
     planned = _plan(source, output, form, subfolders, 1 if styles is None else styles.count, outcome)
     if weights is None and system.trained:
-        weights = trained(name, profile)
+        weights = trained(name, profile, dataset and get_dataset(dataset).name)
         known = read_header(weights).run.get("dataset", "?")  # a network from label maps will draw nonsense of a photo
         outcome.notes.append(f"with {described(weights)}, trained on {known}")
     network = load_network(system, weights, direction=direction).to(device())

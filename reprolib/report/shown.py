@@ -93,12 +93,12 @@ def runs_of(profile: str, shows: str, column: str, root: Path = Path(), *,
 
 
 def run_of(profile: str, row: str, column: str, root: Path = Path()) -> TaskRun:
-    """The run of a profile that stands for a row in a column.
+    """The run of a profile that stands for a row in a column, its pictures to be shown (`find_runs`).
 
     Raises:
         UserError: the profile has none.
     """
-    return next(iter(runs_of(profile, row, column, root).values()))
+    return next(iter(runs_of(profile, row, column, root, pictured=True).values()))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,20 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return caught.value.code, out, err
 
 
+@pytest.mark.parametrize("way", ["--profile", "--dataset"])
+def test_a_choice_among_networks_where_there_is_none_is_refused(
+        way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    write_png(tmp_path / "1.png", photo())
+    code, _, err = command(monkeypatch, capsys, tmp_path / "1.png", tmp_path / "out.png", way, "haze-dense")
+    assert code == 2 and f"{way} means nothing to dcp, which has nothing to learn" in err
+    monkeypatch.setattr("sys.argv", ["reprolib", "dehaze", str(tmp_path / "1.png"), str(tmp_path / "out.png"),
+                                     "--weights", str(tmp_path / "1.png"), way, "haze-dense"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert f"{way} means nothing to given weights" in capsys.readouterr().err
+    assert not (tmp_path / "out.png").exists()
+
+
 def test_kind_4_equal_stems_make_two_files(tmp_path: Path) -> None:
     Image.fromarray(photo()).save(tmp_path / "1.jpg")
     write_png(tmp_path / "1.png", photo())

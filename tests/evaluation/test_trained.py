@@ -77,6 +77,26 @@ def test_a_person_is_told_what_pictures_the_network_that_was_taken_knows(place: 
     assert note.startswith("with net of profile a: ") and note.endswith(f", trained on {run.dataset}")
 
 
+def test_a_network_is_chosen_by_what_it_was_trained_on(place: Path) -> None:
+    """The best of all may translate other things than a person has."""
+    small, best = aecrnet("a", 9, SMALL), aecrnet("b", 9, LARGE)
+    other = best.model_copy(update={"dataset": "haze-dense"})
+    path = Path("profiles/b/params.yaml")
+    path.write_text(path.read_text().replace(best.dataset, other.dataset))
+    leave_checkpoint(small)
+    leave_checkpoint(other)
+    write_png(Path("photo.png"), np.zeros((8, 8, 3), np.uint8))
+    taken = {}
+    for dataset in (None, small.dataset, other.dataset):
+        outcome = apply(Path("photo.png"), Path("out.png"), "dehazing", "aecrnet", None, None, dataset=dataset)
+        taken[dataset] = outcome.notes[0].rpartition(", trained on ")[2]
+    assert taken == {None: other.dataset, small.dataset: small.dataset, other.dataset: other.dataset}
+    with pytest.raises(UserError, match="did you mean 'haze-dense'"):
+        apply(Path("photo.png"), Path("out.png"), "dehazing", "aecrnet", None, None, dataset="haze-dens")
+    with pytest.raises(UserError, match="no trained aecrnet on sots-indoor"):
+        apply(Path("photo.png"), Path("out.png"), "dehazing", "aecrnet", None, None, dataset="sots-indoor")
+
+
 def test_a_network_that_scores_better_on_real_pictures_goes_before_a_larger_one(place: Path) -> None:
     scores = {"large": (LARGE, 19.0), "small": (SMALL, 22.0), "unmeasured": (LARGE, None)}
     runs = {name: aecrnet(name, 5, network) for name, (network, _) in scores.items()}
