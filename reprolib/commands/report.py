@@ -132,8 +132,8 @@ def report_dcp(
     write(measure_variants(dataset, list(choose_pictures(dataset, limit, root)), variants))
 
 
-@app.command("deep-part")
-def report_deep_part(
+@app.command("deep")
+def report_deep(
     dataset: Annotated[str, typer.Argument(help="Dataset of pairs.")] = "haze-homogeneous",
     profile: Profile = "indoor",
     root: Root = None,

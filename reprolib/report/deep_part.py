@@ -71,7 +71,8 @@ def printed(frame: pd.DataFrame) -> str:
     """The lines of `table` as Markdown."""
     forms = {"PSNR": "{:.2f}", "without its deep part": "{:.2f}", "difference": "{:+.2f}"}
     return to_markdown(pd.DataFrame({
-        name: [value if isinstance(value, str) or pd.isna(value) else forms.get(str(name), "{:.1%}").format(value)
+        name: [value if isinstance(value, str) or pd.isna(value)
+               else forms.get(str(name), "{:.1%}").format(round(value, 3) + 0.0)  # no -0.00
                for value in frame[name]] for name in frame}))
 
 
