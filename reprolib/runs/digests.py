@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from reprolib import metrics, models
+from reprolib.files import read_yaml_list
 from reprolib.models.objective import TranslationObjective
 from reprolib.runs.rows import metrics_of
 from reprolib.runs.run import Run
@@ -46,6 +47,9 @@ NEUTRAL = (
 TRAINING = {"dehazing": "reprolib.training.dehazing.task", "translation": "reprolib.training.translation.task"}
 DOWNLOAD = re.compile(r"^download:.*\n?(?:[ \t].*\n?)*", re.MULTILINE)
 """The key of a manifest with everything below it."""
+
+EQUIVALENT = PACKAGE / "runs" / "equivalent.yaml"
+"""Digests of code that has been shown to compute what older code did: what the older made stands, files and records."""
 
 MEASURING = {"dehazing": "reprolib.evaluation.dehazing", "translation": "reprolib.evaluation.translation"}
 """Module of each task."""
@@ -87,11 +91,23 @@ def evaluating_digest(system: str, scores: Iterable[str]) -> str:
 
 
 def code_digest(*entries: str) -> str:
+    """Digest of `modules(*entries)`, or that of older code which is known to compute the same."""
+    own = own_digest(*entries)
+    return equivalents().get(own, own)
+
+
+def own_digest(*entries: str) -> str:
     """Digest over the syntax trees of `modules(*entries)`."""
     digest = hashlib.sha256()
     for name in modules(*entries):
         digest.update(f"{name}\0{_tree(name)}\0".encode())
     return digest.hexdigest()[:16]
+
+
+@cache
+def equivalents() -> dict[str, str]:
+    """Digest of the older code by that of the present one (`EQUIVALENT`)."""
+    return {str(entry["now"]): str(entry["as"]) for entry in read_yaml_list(EQUIVALENT)}
 
 
 def resource_digest(pattern: str) -> str:

@@ -181,3 +181,28 @@ def test_another_network_is_refused_with_the_differences(tmp_path: Path) -> None
     assert "3 missing: dcn_block.dcn.bias, dcn_block.dcn.conv_offset_mask.weight" in str(refused.value)
     assert "2 unexpected: dcn_block.dcn.conv_offset.weight" in str(refused.value)
     assert torch.equal(model.down1[1].weight, before), "nothing of it was loaded"
+
+
+def test_the_deep_part_is_trained_first() -> None:
+    """So many passes of training nothing joins from the encoder; what was counted stands in the checkpoint."""
+    torch.manual_seed(0)
+    network = AECRNet(width=4, blocks=1, deep_first=2)
+    x = torch.rand(1, 3, 16, 16)
+
+    def answers_as(**options: Any) -> bool:
+        other = AECRNet(width=4, blocks=1, **options)
+        other.load_state_dict({name: values for name, values in network.state_dict().items()
+                               if name in other.state_dict()})
+        return torch.equal(network.eval()(x), other.eval()(x))
+
+    for _ in range(2):
+        assert answers_as(mix="none"), "measuring counts no pass"
+        network.train()(x)
+    assert answers_as(mix="none")
+    network.train()(x).sum().backward()
+    assert network.get_buffer("passes").item() == 3 and network.mix1.w.grad is not None
+    assert answers_as(mix="mixup") and answers_as(deep_first=2), "from then on it is the published network"
+    assert count_parameters(network) == count_parameters(AECRNet(width=4, blocks=1))
+    assert "passes" not in SYSTEM.build(width=4).state_dict()
+    with pytest.raises(UserError, match="0 passes"):
+        AECRNet(width=4, deep_first=0)

@@ -10,9 +10,11 @@ import nbformat
 import pytest
 
 from reprolib import papers
+from reprolib.files import read_yaml_list
 from reprolib.runs import digests
 from reprolib.runs.digests import NEUTRAL, _Bare, code_digest, modules
-from reprolib.runs.inputs import DRAWING
+from reprolib.runs.inputs import DRAWING, inputs
+from reprolib.runs.profile import profiles, read_profile
 
 CODE = '''
 """Words."""
@@ -87,3 +89,28 @@ def test_what_a_notebook_calls_counts(project: Path) -> None:
         code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
         called = set(re.findall(r"from (reprolib\.report\.\w+) import", code))
         assert called <= set(reached), source
+
+
+def test_equivalent_code_is_here_and_says_how_it_was_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry of code that is no longer here would hide that it has to be shown anew."""
+    entries = read_yaml_list(digests.EQUIVALENT)
+    here: set[str] = set()
+
+    class Asked(dict[str, str]):
+        def get(self, key: str, default: str = "") -> str:  # type: ignore[override]
+            here.add(key)
+            return default
+
+    monkeypatch.setattr(digests, "equivalents", Asked)
+    for profile in profiles():
+        inputs(read_profile(profile), {})
+    assert {entry["now"] for entry in entries} <= here
+    assert not {entry["as"] for entry in entries} & {entry["now"] for entry in entries}, "one step, no chain"
+    assert all(entry["what"] and len(entry["shown"]) > 40 for entry in entries)
+
+
+def test_what_equivalent_code_made_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = digests.own_digest("reprolib.models.dehazing.aodnet")
+    monkeypatch.setattr(digests, "equivalents", lambda: {own: "0123456789abcdef"})
+    assert code_digest("reprolib.models.dehazing.aodnet") == "0123456789abcdef"
+    assert code_digest("reprolib.models.dehazing.ffanet") == digests.own_digest("reprolib.models.dehazing.ffanet")

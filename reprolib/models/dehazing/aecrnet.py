@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from reprolib.errors import unknown
+from reprolib.errors import UserError, unknown
 from reprolib.models.layers.attention import FABlock
 from reprolib.models.layers.deconvolution import FastDeconv
 from reprolib.models.layers.deformable import ModulatedDeformConv2d
@@ -78,17 +78,25 @@ class AECRNet(nn.Module):
         deconv: begin with FastDeconv.
         operator: whose deformable convolution runs: 'ours'; 'dcnv2', which is ours with the gradients that the released
             operator has at borders; or 'torchvision', the reference for timing.
+        deep_first: so many training passes before encoder features join the decoder; not the paper's. In a short
+            training the way through them is learned first, and blocks and deformable layers hardly ever
+            (docs/indoor.md). A buffer counts the passes, as batch normalisation counts its batches.
 
     Shape:
         B3HW in [0, 1] to B3HW in (-1, 1); height and width multiples of 4.
     """
 
     def __init__(self, width: int = 64, blocks: int = 6, *, dfe: bool = True, mix: str = "mixup", deconv: bool = True,
-                 operator: str = "ours"):
+                 operator: str = "ours", deep_first: int | None = None):
         super().__init__()
         if mix not in MIXES:
             raise unknown("mix of AECR-Net", mix, MIXES)
+        if deep_first is not None and deep_first < 1:
+            raise UserError(f"{deep_first} passes are none", where="deep_first of AECR-Net", fix="leave it out")
         self.blocks = blocks
+        self.deep_first = deep_first
+        if deep_first is not None:
+            self.register_buffer("passes", torch.zeros((), dtype=torch.long))
         self.deconv = FastDeconv(3, 3) if deconv else nn.Identity()
         self.down1 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), nn.ReLU())
         self.down2 = nn.Sequential(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.ReLU())
@@ -110,8 +118,19 @@ class AECRNet(nn.Module):
             y = self.block(y)
         if self.dcn_block is not None:
             y = self.dcn_block(self.dcn_block(y))
+        if not self._joins():
+            return self.up3(self.up2(self.up1(y)))
         y = self.up1(self.mix1(x3, y))
         return self.up3(self.up2(self.mix2(x2, y)))
+
+    def _joins(self) -> bool:
+        """Whether encoder features join the decoder in this pass."""
+        if self.deep_first is None:
+            return True
+        passes = self.get_buffer("passes")
+        if self.training:
+            passes += 1
+        return int(passes) > self.deep_first
 
     def mixing_factors(self) -> dict[str, float]:
         """The learned shares of the encoder; empty without mixup."""
