@@ -27,12 +27,10 @@ from reprolib.models.dehazing.aecrnet import AECRNet
 from reprolib.models.inference import restore
 from reprolib.progress import track
 from reprolib.report.markdown import to_markdown
+from reprolib.report.offsets import TAPS
 from reprolib.runs.profile import read_profile
 
 SYSTEM = "aecrnet"
-
-TAPS = np.stack(np.meshgrid((-1, 0, 1), (-1, 0, 1), indexing="ij"), -1).reshape(9, 2)
-"""Regular 3x3 kernel: (y, x) in feature pixels."""
 
 Reads = dict[str, list[float]]
 
