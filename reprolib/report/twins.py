@@ -7,20 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from reprolib import models
-from reprolib.data import haze
 from reprolib.errors import UserError
-from reprolib.evaluation.networks import load_network
 from reprolib.evaluation.trained import described, weights_of
-from reprolib.metrics.protocols import measure
-from reprolib.models.inference import restore, to_uint8
-from reprolib.report import teaser
-from reprolib.report.comparison import Panel
+from reprolib.report import scene, teaser
+from reprolib.report.comparison import Panel, Row
 from reprolib.report.figures import save
-from reprolib.report.scene import BETA, LIGHT
-from reprolib.results.quantity import text
 from reprolib.runs.profile import find
 
 OUTPUT = Path("docs/cr.jpg")
@@ -48,17 +39,7 @@ def write(output: Path = OUTPUT, root: Path = Path()) -> list[str]:
     return [described(weights) for weights in found.values()]
 
 
-def panels(weights: dict[str, Path]) -> list[Panel]:
-    """The hazy scene, what each network makes of it, and the clear scene; each label with PSNR and SSIM."""
-    clear, depth = haze.motorcycle()
-    hazy = haze.scatter(clear, haze.transmission(depth, BETA), LIGHT)
-    system = models.get("aecrnet")
-    made = {"hazy": hazy / 255.0} | {
-        label: restore(load_network(system, path), hazy, system.multiple) for label, path in weights.items()}
-    return [*(Panel(f"{label}: {_scores(picture, clear)}", to_uint8(picture)) for label, picture in made.items()),
-            Panel("clear", clear)]
-
-
-def _scores(picture: np.ndarray, clear: np.ndarray) -> str:
-    found = measure(picture, clear / 255.0, metrics=["psnr", "ssim"])
-    return f"{text('psnr', found['psnr'])} dB / {text('ssim', found['ssim'])}"
+def panels(weights: dict[str, Path]) -> Row:
+    """The hazy scene, what each network makes of it, and the clear scene; each label with PSNR in dB, and SSIM."""
+    row = scene.through({label: ("aecrnet", path) for label, path in weights.items()}, ("psnr", "ssim"))
+    return [Panel(f"{panel.label}: {panel.text}" if panel.text else panel.label, panel.picture) for panel in row]
