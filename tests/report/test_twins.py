@@ -52,6 +52,6 @@ def test_labels_say_the_scores_of_their_pictures(tmp_path: Path) -> None:
     row = twins.panels({"one": path})
     clear, _ = haze.motorcycle()
     error = row[0].picture.astype(float) - clear
-    assert row[0].label.startswith(f"hazy: {10 * np.log10(255**2 / np.mean(error**2)):.2f} / ")
+    assert row[0].label.startswith(f"hazy: {10 * np.log10(255**2 / np.mean(error**2)):.2f} dB / ")
     assert row[1].label.startswith("one: ") and row[2].label == "clear"
     assert np.array_equal(row[2].picture, clear)
