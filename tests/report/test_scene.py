@@ -11,7 +11,9 @@ from reprolib import models
 from reprolib.data import haze
 from reprolib.metrics.protocols import measure
 from reprolib.models.weights import Header, save_weights
-from reprolib.report.scene import through_rows
+from reprolib.report import scene
+from reprolib.report.scene import hazy_scene, picture_of, through_rows
+from reprolib.report.shown import TestPicture
 from reprolib.runs.places import Places
 from reprolib.runs.profile import read_profile
 
@@ -57,3 +59,10 @@ def test_one_row_is_no_comparison(trained: Path) -> None:
 
 def test_a_table_of_systems_has_figures_of_its_own(trained: Path) -> None:
     assert through_rows("mini", "table1", trained) == []
+
+
+def test_a_network_is_looked_into_with_a_picture_that_may_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = np.zeros((8, 8, 3), np.uint8)
+    monkeypatch.setattr(scene, "test_pictures", lambda *_: [TestPicture("1", mine, mine, "")])
+    assert picture_of("haze-homogeneous") is mine
+    assert np.array_equal(picture_of("sots-indoor"), hazy_scene()[0])
