@@ -17,6 +17,7 @@ from reprolib.errors import UserError
 from reprolib.models import count_parameters
 from reprolib.models.dehazing.aecrnet import SYSTEM, AECRNet
 from reprolib.models.inference import pad_to_multiple
+from reprolib.models.layers.deconvolution import FastDeconv
 from reprolib.models.weights import load_weights
 
 COUNTS = {"base": 1_961_912, "base+mixup": 1_961_914, "base+dfe": 2_614_227, "base+dfe+sc": 2_614_227,
@@ -204,5 +205,27 @@ def test_the_deep_part_is_trained_first() -> None:
     assert answers_as(mix="mixup") and answers_as(deep_first=2), "from then on it is the published network"
     assert count_parameters(network) == count_parameters(AECRNet(width=4, blocks=1))
     assert "passes" not in SYSTEM.build(width=4).state_dict()
-    with pytest.raises(UserError, match="0 passes"):
-        AECRNet(width=4, deep_first=0)
+    for option in ("deep_first", "freeze_deconv"):
+        with pytest.raises(UserError, match="0 passes") as refused:
+            AECRNet(width=4, **{option: 0})
+        assert refused.value.where == f"{option} of AECR-Net"
+
+
+def test_whitening_is_learned_first_and_stands_from_then_on() -> None:
+    """So many passes whiten by their batch; then training sees what measuring sees, and the averages do not move."""
+    torch.manual_seed(0)
+    network = AECRNet(width=4, blocks=1, freeze_deconv=2)
+    assert isinstance(network.deconv, FastDeconv)
+    dark, bright = torch.rand(2, 3, 16, 16) * 0.1, torch.rand(2, 3, 16, 16)
+    for x in (bright, bright):
+        assert not torch.equal(network.train()(x), network.eval()(x)), "by the batch, then by averages"
+    before = network.deconv.running_deconv.clone()
+    assert not torch.equal(before, torch.eye(27))
+    assert torch.equal(network.train()(dark), network.eval()(dark))
+    assert torch.equal(network.deconv.running_deconv, before)
+    network.train()(dark).sum().backward()
+    assert network.deconv.weight.grad is not None and network.deconv.weight.grad.abs().sum() > 0, "it still learns"
+    assert network.training and network.get_buffer("passes").item() == 4
+    again = AECRNet(width=4, blocks=1, freeze_deconv=2)
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again.train()(dark), network.eval()(dark)), "a resumed training goes on frozen"

@@ -81,21 +81,26 @@ class AECRNet(nn.Module):
         deep_first: so many training passes before encoder features join the decoder; not the paper's. In a short
             training the way through them is learned first, and blocks and deformable layers hardly ever
             (docs/indoor.md). A buffer counts the passes, as batch normalisation counts its batches.
+        freeze_deconv: so many training passes after which FastDeconv whitens by its running averages in training, too;
+            the released operator can do so (`freeze`), the released network does not. A batch of few crops has its own
+            haze and its own cast, and whitening by these hides what is to be learned (docs/indoor.md).
 
     Shape:
         B3HW in [0, 1] to B3HW in (-1, 1); height and width multiples of 4.
     """
 
     def __init__(self, width: int = 64, blocks: int = 6, *, dfe: bool = True, mix: str = "mixup", deconv: bool = True,
-                 operator: str = "ours", deep_first: int | None = None):
+                 operator: str = "ours", deep_first: int | None = None, freeze_deconv: int | None = None):
         super().__init__()
         if mix not in MIXES:
             raise unknown("mix of AECR-Net", mix, MIXES)
-        if deep_first is not None and deep_first < 1:
-            raise UserError(f"{deep_first} passes are none", where="deep_first of AECR-Net", fix="leave it out")
+        for option, passes in (("deep_first", deep_first), ("freeze_deconv", freeze_deconv)):
+            if passes is not None and passes < 1:
+                raise UserError(f"{passes} passes are none", where=f"{option} of AECR-Net", fix="leave it out")
         self.blocks = blocks
         self.deep_first = deep_first
-        if deep_first is not None:
+        self.freeze_deconv = freeze_deconv
+        if deep_first is not None or freeze_deconv is not None:
             self.register_buffer("passes", torch.zeros((), dtype=torch.long))
         self.deconv = FastDeconv(3, 3) if deconv else nn.Identity()
         self.down1 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7), nn.ReLU())
@@ -110,6 +115,9 @@ class AECRNet(nn.Module):
         self.up3 = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh())
 
     def forward(self, hazy_B3HW: Tensor) -> Tensor:
+        passes = self._count()
+        if self.freeze_deconv is not None:
+            self.deconv.train(self.training and passes <= self.freeze_deconv)
         x1 = self.down1(self.deconv(hazy_B3HW))
         x2 = self.down2(x1)
         x3 = self.down3(x2)
@@ -118,19 +126,19 @@ class AECRNet(nn.Module):
             y = self.block(y)
         if self.dcn_block is not None:
             y = self.dcn_block(self.dcn_block(y))
-        if not self._joins():
+        if self.deep_first is not None and passes <= self.deep_first:  # nothing joins yet
             return self.up3(self.up2(self.up1(y)))
         y = self.up1(self.mix1(x3, y))
         return self.up3(self.up2(self.mix2(x2, y)))
 
-    def _joins(self) -> bool:
-        """Whether encoder features join the decoder in this pass."""
-        if self.deep_first is None:
-            return True
+    def _count(self) -> int:
+        """Training passes so far, with this one if it is one; 0 where nothing depends on them."""
+        if self.deep_first is None and self.freeze_deconv is None:
+            return 0
         passes = self.get_buffer("passes")
         if self.training:
             passes += 1
-        return int(passes) > self.deep_first
+        return int(passes)
 
     def mixing_factors(self) -> dict[str, float]:
         """The learned shares of the encoder; empty without mixup."""
