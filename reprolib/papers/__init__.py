@@ -102,6 +102,8 @@ class Notebook:
     """notebooks/SOURCE.ipynb."""
     shows: str
     """A row's or a table's id."""
+    instead: str
+    """The row, or the table, that is shown where a profile has no run for that one; empty if there is none."""
     column: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """What the notebook is told beside the profile."""
@@ -209,10 +211,10 @@ def _notebook(path: Path, name: str, entry: dict[str, Any], found: Mapping[str, 
     source = entry.pop("source")
     kind = "row" if "row" in entry else "table"
     known = [row for table in found.values() for row in table.rows] if kind == "row" else list(found)
-    for key, names in ((kind, known), ("column", list(columns))):
-        if entry[key] not in names:
+    for key, names in ((kind, known), ("instead", known), ("column", list(columns))):
+        if key in entry and entry[key] not in names:
             raise unknown(f"{key} of {path}, notebook {name}:", entry[key], names)
-    return Notebook(name, source, entry[kind], entry["column"], entry)
+    return Notebook(name, source, entry[kind], entry.pop("instead", ""), entry["column"], entry)
 
 
 def _cells(path: Path, paper: str, found: Mapping[str, Table]) -> Iterator[Cell]:

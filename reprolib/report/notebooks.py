@@ -52,10 +52,17 @@ def of_profile(profile: str, root: Path = Path()) -> dict[str, Job]:
             if any(find_runs(profile, table.name, column, root) for column in table.columns):
                 found[table.name] = Job(table.name, "table", {"profile": profile, "table": table.name})
         for notebook in paper.notebooks.values():
-            if find_runs(profile, notebook.shows, notebook.column, root):
-                told = {"profile": profile, "name": notebook.name, **notebook.parameters}
+            shown = next((shows for shows in (notebook.shows, notebook.instead)
+                          if shows and find_runs(profile, shows, notebook.column, root)), None)
+            if shown:
+                told = {"profile": profile, "name": notebook.name, **notebook.parameters, _kind(shown): shown}
                 found[notebook.name] = Job(notebook.name, notebook.source, told)
     return found
+
+
+def _kind(shows: str) -> str:
+    """Of the parameter that names a row or a table."""
+    return "row" if "/" in shows else "table"
 
 
 def write(profile: str, names: Iterable[str] | None = None, root: Path = Path(), jobs: int | None = None) -> list[Path]:

@@ -28,6 +28,7 @@ def test_a_folder_is_a_paper(invented: Path) -> None:
     ("columns: [mine]", "columns: [mein]", "unknown column"),
     ("table: toys, column", "table: toy, column", "did you mean 'toys'"),
     ("table: toys, column: mine", "table: toys, column: min", "did you mean 'mine'"),
+    ("table: toys, column: mine", "table: toys, instead: toy, column: mine", "did you mean 'toys'"),
     ("source: comparison, ", "", "not the description of a paper"),
     ("toys:\n", "table1:\n", "unknown row"),
     ("toy_pictures:", "figure7:", "two papers have a table or a notebook 'figure7'"),

@@ -106,6 +106,12 @@ def test_a_profile_has_the_notebooks_of_its_runs(project: Path) -> None:
             assert job.parameters["profile"] == profile
 
 
+def test_a_figure_shows_another_row_where_its_own_has_no_run(project: Path) -> None:
+    mini, desk = (notebooks.of_profile(profile, project)["figure5"] for profile in ("mini", "desk"))
+    assert (mini.parameters["row"], desk.parameters["row"]) == ("table1/aecrnet", "table2/base+dfe+mixup")
+    assert "figure7" not in notebooks.of_profile("desk", project), "it names no other"
+
+
 def test_without_runs_there_are_no_notebooks_and_an_unknown_one_is_told(tmp_path: Path) -> None:
     (tmp_path / "profiles" / "tiny").mkdir(parents=True)
     description = tmp_path / "profiles" / "tiny" / "params.yaml"
