@@ -1,4 +1,4 @@
-"""One process at a time trains a run."""
+"""One process at a time trains or measures a run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def alone(folder: Path, run: str) -> Iterator[None]:
         except Timeout as error:
             pid, host = _read(holder)
             who = f"process {pid} on {host}" if pid else "another process"
-            raise UserError(f"{who} is training '{run}'", where=folder, fix="wait for it, or stop it") from error
+            raise UserError(f"{who} is at work on '{run}'", where=folder, fix="wait for it, or stop it") from error
         except OSError as error:
             raise UserError(f"cannot write: {error.strerror}", where=folder,
                             fix=WRITE_ADVICE.get(error.errno or 0, "choose another folder")) from error
@@ -49,7 +49,7 @@ def alone(folder: Path, run: str) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process trains the run of this folder, as far as its name there tells; nothing is locked."""
+    """Whether a process trains or measures the run of this folder, as far as its name there tells; nothing is locked."""
     who = _read(folder / "lock.holder")
     return who[0] != 0 and _alive(who)
 

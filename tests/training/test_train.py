@@ -285,7 +285,7 @@ def test_kind_39_the_second_process_is_told_who_trains(dataset: Path, tmp_path: 
     work = Places(tiny(), tmp_path).work
     work.mkdir(parents=True)
     (work / "lock.holder").write_text("1 elsewhere\n")
-    with FileLock(work / "lock"), pytest.raises(UserError, match="process 1 on elsewhere is training 'tiny-"):
+    with FileLock(work / "lock"), pytest.raises(UserError, match="process 1 on elsewhere is at work on 'tiny-"):
         go(tiny(), dataset, tmp_path)
     assert go(tiny(), dataset, tmp_path).fresh, "the file of a process that died holds nobody up"
 
