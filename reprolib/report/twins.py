@@ -42,5 +42,5 @@ def write(output: Path = OUTPUT, root: Path = Path()) -> list[str]:
 def panels(weights: dict[str, Path]) -> Row:
     """The hazy scene, what each network makes of it, and the clear scene; each label with PSNR and SSIM."""
     row = scene.through({label: ("aecrnet", path) for label, path in weights.items()}, ("psnr", "ssim"))
-    scores = {panel.label: panel.text.replace(" / ", " dB / ") for panel in row}
-    return [Panel(": ".join(filter(None, (panel.label, scores[panel.label]))), panel.picture) for panel in row]
+    return [Panel(": ".join(filter(None, (panel.label, panel.text.replace(" / ", " dB / ")))), panel.picture)
+            for panel in row]

@@ -49,7 +49,7 @@ def alone(folder: Path, run: str) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process trains or measures the run of this folder, as far as its name there tells; nothing is locked."""
+    """Whether a process is at work on the run of this folder, as far as its name there tells; nothing is locked."""
     who = _read(folder / "lock.holder")
     return who[0] != 0 and _alive(who)
 
