@@ -31,15 +31,15 @@ def submit(
     """Train runs as jobs, each of which goes on where it was stopped; `dvc repro` takes over what they have trained."""
     require_own_package()
     from reprolib.runs.profile import read_profile, select
-    from reprolib.training.submit import Resources
+    from reprolib.training.submit import Resources, array_of
     from reprolib.training.submit import submit as send
 
     runs = select(profile, targets) if targets else list(read_profile(profile).runs.values())
     resources = Resources(minutes, processes, nodes, cpus, partition, at_once, warning, accelerator)
     jobs = send(runs, engine, resources)
     if engine == "slurm":
-        array = str(jobs[0].job_id).partition("_")[0]
-        print(f"{len(jobs)} jobs in the array {array}; `squeue -j {array}` and `reprolib runs --profile {profile}` "
+        arrays = ",".join(dict.fromkeys(map(array_of, jobs)))
+        print(f"{len(jobs)} jobs in the array {arrays}; `squeue -j {arrays}` and `reprolib runs --profile {profile}` "
               "say how far they are")
     else:
         print(f"{len(jobs)} jobs done; `dvc repro profiles/{profile}/dvc.yaml` takes over")

@@ -74,6 +74,7 @@ def train(
     from reprolib.training import events
     from reprolib.training.run import train as run
     from reprolib.training.run import train_system
+    from reprolib.training.start import in_turn
 
     require_own_package()
     drop_damaged_features()
@@ -109,7 +110,8 @@ def train(
             print(f"{system}: nothing to train; checkpoints/{profile}/{system} says so")
     work = partial(run, resume=resume, again=not resume, data_root=root, accelerator=accelerator, workers=workers,
                    init=init, events=log is not None)
-    done += side_by_side(work, chosen, jobs, accelerator, dataset is None)
+    for group in in_turn(chosen):
+        done += side_by_side(work, group, jobs, accelerator, dataset is None)
     if distributed.rank() == 0:
         for trained in done:
             print(_line(trained))

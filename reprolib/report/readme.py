@@ -26,7 +26,8 @@ from reprolib.report.markdown import to_markdown
 from reprolib.results.claims import UNTESTED
 from reprolib.results.ledger import size_of_split
 from reprolib.results.quantity import quantity, text
-from reprolib.runs.places import results_folder
+from reprolib.runs.places import profile_folder, results_folder
+from reprolib.runs.profile import read_profile, sittings
 
 BEGIN, END = "<!-- results: written by `reprolib report readme` -->", "<!-- end of results -->"
 
@@ -93,26 +94,26 @@ def on_real_test_sets(root: Path = Path()) -> list[str]:
     for place in sorted(found):
         runs = list(found[place].values())
         where = f"{get_dataset(place[1]).title}, {-place[0]} pictures{_input(runs[0])}"
-        lines += [*_lines(f"Systems on {where}", _systems(runs)), *_ablations(runs, where)]
+        lines += [*_lines(f"Systems on {where}", _systems(runs, root)), *_ablations(runs, where, root)]
     return lines
 
 
-def _systems(runs: list[list[Record]]) -> list[dict[str, str]]:
+def _systems(runs: list[list[Record]], root: Path) -> list[dict[str, str]]:
     """Whole systems: the authors' weights, since nothing about them is reduced, those nearest to the printed numbers
     before the others; then what was trained here."""
     whole = [(row, records) for records in runs for row in [_row(records[0])] if row is None or _is_whole(row)]
     whole.sort(key=lambda one: (one[1][0].profile != PUBLISHED, _gap(*one)))
-    return [_line(_weights(records), row, records) for row, records in whole]
+    return [_line(_weights(records, root), row, records) for row, records in whole]
 
 
-def _ablations(runs: list[list[Record]], where: str) -> list[str]:
+def _ablations(runs: list[list[Record]], where: str, root: Path) -> list[str]:
     """Markdown lines: rows of tables that compare variants of one system, where several seeds were trained."""
     lines, several = [], [records for records in runs if _seeds(records) >= SEVERAL]
     for table in (table for _, table in papers.tables() if not table.task):
         shown: dict[str, list[dict[str, str]]] = {}
         for row in table.rows.values():
             for records in (records for records in several if row.id in records[0].rows):
-                shown.setdefault(_weights(records), []).append(_line("", row, records))
+                shown.setdefault(_weights(records, root), []).append(_line("", row, records))
         for weights, rows in shown.items():
             lines += _lines(f"{table.title}: {weights}; {where}", rows)
     return lines
@@ -159,7 +160,7 @@ def _gap(row: Row | None, records: list[Record]) -> float:
     return abs(mean(values) - cell.value) if cell is not None and cell.value is not None and values else math.inf
 
 
-def _weights(records: list[Record]) -> str:
+def _weights(records: list[Record], root: Path) -> str:
     """Where the weights come from, in words."""
     record, seeds = records[0], _seeds(records)
     if record.checkpoint == "published":
@@ -169,7 +170,14 @@ def _weights(records: list[Record]) -> str:
     more = [", reduced network"] * record.reduced
     more += [", without its contrastive term"] * (not record.rows and _lacks_its_term(record))
     more += [f", mean ± standard deviation of {seeds} seeds"] * (seeds > 1)
-    return f"trained here, {record.steps:,} steps{''.join(more)}"
+    return f"trained here, {_steps(record, root)} steps{''.join(more)}"
+
+
+def _steps(record: Record, root: Path) -> str:
+    """Of its training, after those of the runs that it starts from: '10,000 + 7,000'."""
+    described = (profile_folder(record.profile, root) / "params.yaml").is_file()
+    run = read_profile(record.profile, root).runs.get(record.experiment) if described else None
+    return " + ".join(f"{steps:,}" for steps in ([record.steps] if run is None else sittings(run, root)))
 
 
 def verdicts(claims: list[dict[str, Any]]) -> list[str]:

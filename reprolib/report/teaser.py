@@ -14,7 +14,6 @@ from reprolib.evaluation.apply import RUN
 from reprolib.evaluation.networks import load_network
 from reprolib.evaluation.trained import described, trained
 from reprolib.models.inference import to_uint8
-from reprolib.models.weights import read_header
 from reprolib.report.comparison import Panel, Row
 from reprolib.report.figures import save
 
@@ -45,8 +44,8 @@ def panels(clear: NDArray[np.uint8], dehazer: Path, translator: Path) -> Row:
     photo itself."""
     hazy, _ = haze.synthesise(clear, HAZE, PHOTO, 1)
     return [Panel("hazy (synthetic)", hazy),
-            Panel(f"{_name(DEHAZER, dehazer)}, trained on pairs", _run(DEHAZER, dehazer, hazy)),
-            Panel(f"{_name(TRANSLATOR, translator)}, without pairs", _run(TRANSLATOR, translator, hazy)),
+            Panel(f"{_name(DEHAZER)}, trained here on pairs", _run(DEHAZER, dehazer, hazy)),
+            Panel(f"{_name(TRANSLATOR)}, trained here without pairs", _run(TRANSLATOR, translator, hazy)),
             Panel("clear", clear)]
 
 
@@ -65,5 +64,5 @@ def _run(system: str, weights: Path, picture: NDArray[np.uint8]) -> NDArray[np.u
     return to_uint8(RUN[spec.task](load_network(spec, weights), picture, spec.multiple))
 
 
-def _name(system: str, weights: Path) -> str:
-    return f"{models.get(system).label.removesuffix(' (Ours)')}, {read_header(weights).step:,} steps here"
+def _name(system: str) -> str:
+    return models.get(system).label.removesuffix(" (Ours)")

@@ -39,9 +39,8 @@ NOT_FOR_ALL = ("dataset", "test_dataset", "rows", "contrast", "objective")
 ELSEWHERE = ("weights_of", "test_dataset", "rows", "note")
 """What a run may say that measures another's checkpoint."""
 
-GIVEN = {"init": "train with `--from FILE`", **dict.fromkeys(("name", "profile", "system", "own", "extends"),
-                                                              "leave it out: it follows from where a run stands")}
-"""Fields of a run that no profile sets, and what to do instead."""
+GIVEN = ("name", "profile", "system", "own", "extends")
+"""Fields of a run that no profile sets: they follow from where it stands."""
 
 LONGEST = 100
 """Letters of a run's name; folders add a seed or a fingerprint."""
@@ -108,7 +107,15 @@ def _read(name: str, root: Path, place: Path, written: bytes) -> Profile:
                 if built.id in runs:
                     raise UserError(f"two runs are called '{built.id}'", where=where, fix="rename one of them")
                 runs[built.id] = built
+    for run in runs.values():
+        _check_start(run, runs, where)
     return Profile(name, runs, content.get("segmenter") or {})
+
+
+def sittings(run: TaskRun, root: Path = Path()) -> list[int]:
+    """Steps of its training, after those of the runs of its profile whose weights it starts from, the first first."""
+    base = read_profile(run.profile, root).runs.get(run.init)
+    return [*(sittings(base, root) if base else []), run.steps]
 
 
 def find(profile: str, target: str, dataset: str | None = None, root: Path = Path(), **changes: Any) -> TaskRun:
@@ -249,13 +256,30 @@ def _build(profile: str, system: str, name: str, own: Mapping[str, Any], content
             both = key != "loss" and isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
             merged[key] = {**merged[key], **value} if both else value
     place = f"{where}, run '{name}'"
-    for key in GIVEN.keys() & merged.keys():
-        raise UserError(f"'{key}' is not set in a profile", where=place, fix=GIVEN[key])
+    for key in set(GIVEN) & merged.keys():
+        raise UserError(f"'{key}' is not set in a profile", where=place, fix="leave it out: it follows from the place")
     run = checked(RUNS[spec.task], {**merged, "name": name, "profile": profile, "system": system, "own": True}, place)
     _check_against_system(run, spec, place)
     run = run if run.rows or "rows" in own else run.model_copy(update={"rows": own_rows(run)})
     check_rows(run, place)
     return run
+
+
+def _check_start(run: TaskRun, runs: Mapping[str, TaskRun], where: Path) -> None:
+    """Where a run starts from another's weights (`init`), these are trained, of its system, and not in the end its own.
+
+    Raises:
+        UserError: anything else.
+    """
+    place, base, seen = f"{where}, run '{run.name}', init", run, set[str]()
+    while base.init:
+        trained = {r.id: r for r in runs.values() if r.system == run.system and not r.weights_of}
+        if base.init not in trained:
+            raise unknown(f"run in {place}:", base.init, trained)
+        if base.init in seen:
+            raise UserError(f"'{run.name}' would start from its own weights", where=place, fix="name another run")
+        seen.add(base.init)
+        base = trained[base.init]
 
 
 def _of_objective(spec: System) -> dict[str, Any]:

@@ -87,7 +87,8 @@ class Run(BaseModel):
     save_every: Positive = 100
     seed: Annotated[int, Field(ge=0)] = 0
     init: str = ""
-    """Digest of the weights that it starts from, where these are not drawn from the seed."""
+    """Weights that it starts from, where these are not drawn from the seed: in a profile, the run of it whose last
+    checkpoint these are; in what `--from FILE` makes, the file's digest."""
     extends: tuple[tuple[int, int], ...] = ()
     """Of a run that went on beyond its former end: (steps in all, steps done) as they were. The schedule of the steps
     done was that of the former total; of all later ones it is that of `steps`."""

@@ -48,6 +48,7 @@ from reprolib.training.fabric import open_fabric
 from reprolib.training.loading import Batches
 from reprolib.training.lock import alone
 from reprolib.training.loop import Task, advance, fit
+from reprolib.training.start import in_turn, starting_weights
 
 KEPT = ("last.safetensors", "best.safetensors", "log.csv")
 """What a finished run has in its folder."""
@@ -110,7 +111,7 @@ def train(run: TaskRun, *, resume: bool = False, root: Path = Path(), data_root:
         origin = _extended(origin, root)
 
     def open_run(fabric: Fabric, /) -> tuple[Task, Batches]:
-        return open_task(origin, fabric, data_root, init)
+        return open_task(origin, fabric, data_root, init or starting_weights(run, root))
 
     return train_task(origin, open_run, resume=resume, root=root, accelerator=accelerator, workers=workers, again=again,
                       events=events, after=after)
@@ -145,8 +146,9 @@ def originate(run: TaskRun, root: Path, data_root: Path | None, init: Path | Non
     for name in reads(run):
         if name in WEIGHTS and (root / WEIGHTS[name]).is_file():
             data[name] = file_identity(root / WEIGHTS[name])
+    if start := init or starting_weights(run, root):
+        data["init"] = Identity({"weights": next(iter(file_identity(start).files.values()))})
     if init is not None:
-        data["init"] = Identity({"weights": next(iter(file_identity(init).files.values()))})
         run = run.changed(init=data["init"].digest)
     return Origin.apart(run, training_digest(run), data, data_root)
 
@@ -175,7 +177,8 @@ def train_system(system: str, runs: Iterable[TaskRun], profile: str, *, jobs: in
                  accelerator: str = "auto", events: bool = False) -> list[Trained]:
     """The pipeline's runs of a system, side by side; finished ones stay, unfinished ones go on.
 
-    Folders of runs that the profile no longer has are removed first. Beginnings that runs share are trained once.
+    Folders of runs that the profile no longer has are removed first. Runs that start from the weights of others wait
+    for these.
     """
     runs, folder = [run for run in runs if not run.weights_of], root / "checkpoints" / profile / system
     order = {run.id: number for number, run in enumerate(runs)}
@@ -185,6 +188,12 @@ def train_system(system: str, runs: Iterable[TaskRun], profile: str, *, jobs: in
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and path.name not in order:
             shutil.rmtree(path)
+    done = [trained for group in in_turn(runs) for trained in _train_group(group, jobs, root, accelerator, events)]
+    return sorted(done, key=lambda trained: order[trained.run.id])
+
+
+def _train_group(runs: list[TaskRun], jobs: int | None, root: Path, accelerator: str, events: bool) -> list[Trained]:
+    """Runs of a system that wait for none of each other. Beginnings that they share are trained once."""
     sharing = {name for beginning in shared_beginnings(runs) for name in beginning.shared_by}
     beginnings = shared_beginnings(run for run in runs if run.id in sharing and not _is_kept(
         Places(run, root), originate(run, root, None, None)))
@@ -196,7 +205,7 @@ def train_system(system: str, runs: Iterable[TaskRun], profile: str, *, jobs: in
             for trained in side_by_side(work, pieces, jobs, accelerator, always=True) if trained is not None]
     for beginning in beginnings:
         beginning.remove(root)
-    return sorted(done, key=lambda trained: order[trained.run.id])
+    return done
 
 
 Piece = Beginning | tuple[TaskRun, Path | None]
@@ -222,7 +231,7 @@ def _begin(beginning: Beginning, root: Path, accelerator: str) -> None:
             state = None
         fabric = open_fabric(run, accelerator)
         torch.manual_seed(run.seed)
-        task, batches = open_task(origin, fabric, None, None)
+        task, batches = open_task(origin, fabric, None, starting_weights(beginning.run, root))
         progress = advance(task, batches, origin, fabric, places, state, stop=beginning.steps)
         save_state(places.state, task, progress, origin)
 

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
+from reprolib.errors import UserError
 from reprolib.models.system import System
 from reprolib.models.weights import load_weights, read_header, read_state
+from reprolib.runs.places import Places
+from reprolib.runs.profile import TaskRun
+
+
+def starting_weights(run: TaskRun, root: Path) -> Path | None:
+    """The last checkpoint of the run whose weights a profile lets this one start from; None if these are drawn.
+
+    Raises:
+        UserError: it is not trained.
+    """
+    if not run.init:
+        return None
+    path = Places(run.model_copy(update={"name": run.init, "own": True, "seed": 0}), root).weights
+    if not path.is_file():
+        raise UserError(f"'{run.name}' starts from the weights of '{run.init}', which are not here", where=path,
+                        fix=f"run `reprolib train {run.init} --profile {run.profile} --resume` before")
+    return path
+
+
+def in_turn(runs: Iterable[TaskRun]) -> list[list[TaskRun]]:
+    """Runs in groups, each of which starts from weights of those before it, if from any of these runs'."""
+    left, groups = list(runs), []
+    while left:
+        waiting = {run.id for run in left}
+        groups.append([run for run in left if run.init not in waiting])
+        left = [run for run in left if run.init in waiting]
+    return groups
 
 
 def start_from(network: nn.Module, system: System, weights: Path) -> None:

@@ -20,6 +20,7 @@ from reprolib import models
 from reprolib.errors import UserError
 from reprolib.progress import say
 from reprolib.runs.profile import TaskRun
+from reprolib.training.start import in_turn
 
 JOBS = Path("runs/jobs")
 """What jobs are told and what they say."""
@@ -97,14 +98,14 @@ def train_alone(run: TaskRun, accelerator: str) -> None:
 
 
 def submit(runs: Sequence[TaskRun], engine: str, resources: Resources) -> list[Any]:
-    """Send a job for each run that trains something.
+    """Send a job for each run that trains something; runs that start from others' weights wait for these.
 
     Args:
-        engine: 'slurm': one job array, and back at once. 'local': jobs on this machine, a GPU each if there are any,
-            and back when all are done.
+        engine: 'slurm': a job array, with another one after it for runs that wait, and back at once. 'local': jobs on
+            this machine, a GPU each if there are any, and back when all are done.
 
     Returns:
-        submitit's jobs, in the order of the runs.
+        submitit's jobs, in the order of the runs, but for those that wait, which come after.
 
     Raises:
         UserError: nothing to train, no submitit, no Slurm; or, of local jobs, the first that failed.
@@ -113,16 +114,17 @@ def submit(runs: Sequence[TaskRun], engine: str, resources: Resources) -> list[A
         import submitit
     except ImportError as error:
         raise UserError("jobs are sent by submitit, which is not installed", fix="pip install submitit") from error
-    chosen = [run for run in runs if models.get(run.system).trained]
+    chosen = [run for run in runs if models.get(run.system).trained and not run.weights_of]
     if not chosen:
         raise UserError("nothing to train among these runs", fix="dvc repro measures them")
     JOBS.mkdir(parents=True, exist_ok=True)
     if engine == "slurm":
-        return _to_slurm(submitit, chosen, resources)
-    return _here(submitit, chosen, resources)
+        return _to_slurm(submitit, in_turn(chosen), resources)
+    return [job for group in in_turn(chosen) for job in _here(submitit, group, resources)]
 
 
-def _to_slurm(submitit: Any, runs: list[TaskRun], resources: Resources) -> list[Any]:
+def _to_slurm(submitit: Any, groups: list[list[TaskRun]], resources: Resources) -> list[Any]:
+    """An array for each group, which Slurm starts once all jobs of the one before have ended well."""
     try:
         executor = submitit.SlurmExecutor(folder=JOBS, max_num_timeout=REQUEUED)
     except RuntimeError as error:
@@ -134,12 +136,21 @@ def _to_slurm(submitit: Any, runs: list[TaskRun], resources: Resources) -> list[
         job_name="reprolib", time=resources.minutes, nodes=resources.nodes, ntasks_per_node=1,
         cpus_per_task=resources.cpus * resources.processes, signal_delay_s=resources.warning,
         array_parallelism=resources.at_once, **gpus, **partition)
+    jobs: list[Any] = []
     try:
-        jobs: list[Any] = executor.map_array(Job(resources), runs)
+        for group in groups:
+            after = {"dependency": f"afterok:{array_of(jobs[-1])}"} if jobs else {}
+            executor.update_parameters(**after)
+            jobs += executor.map_array(Job(resources), group)
     except submitit.core.utils.FailedJobError as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise UserError(f"Slurm refuses the jobs: {reason}", fix="see sinfo for partitions and their limits") from error
     return jobs
+
+
+def array_of(job: Any) -> str:
+    """The number that Slurm gave to the array of a job."""
+    return str(job.job_id).partition("_")[0]
 
 
 def _here(submitit: Any, runs: list[TaskRun], resources: Resources) -> list[Any]:

@@ -30,6 +30,7 @@ from reprolib.training.checkpoint import Origin, run_of
 from reprolib.training.fabric import open_fabric
 from reprolib.training.loop import LOG_ROWS, advance, log_csv
 from reprolib.training.run import open_task, originate
+from reprolib.training.start import starting_weights
 
 STEPS = 100
 """Steps that are trained again if nothing else is asked for; at least so many that two rows of the log are compared."""
@@ -96,7 +97,8 @@ def train_again(run: TaskRun, steps: int | None = None, *, root: Path = Path(), 
         raise UserError(f"{count} steps compare nothing", where="--steps", fix="give 1 or more")
     if origin.run.extends:
         raise UserError("the first steps of this run belong to another", where=places.work, fix="verify that one")
-    work = partial(first_steps, steps=count, data_root=data_root, accelerator=accelerator, init=init)
+    work = partial(first_steps, steps=count, data_root=data_root, accelerator=accelerator,
+                   init=init or starting_weights(run, root))
     (found,) = side_by_side(work, [origin], None, accelerator, always=origin.run.own)
     difference = compare(_rows((places.checkpoint / "log.csv").read_text(encoding="utf-8")), _rows(found), count)
     return Verified(cast(TaskRun, origin.run), count, header.code, origin.code, difference)

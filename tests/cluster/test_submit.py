@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from reprolib.errors import UserError
 from reprolib.runs.places import Places
 from reprolib.runs.profile import TaskRun, read_profile
 from reprolib.training.run import train, train_system
-from reprolib.training.submit import Job, Resources, submit
+from reprolib.training.submit import Job, Resources, array_of, submit
 
 submitit = pytest.importorskip("submitit", reason="submitit sends jobs")
 
@@ -66,6 +67,52 @@ def test_local_jobs_train_what_the_pipeline_takes_over(runs: list[TaskRun], tmp_
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(submit(runs, "local", RESOURCES)) == 2  # a prior has nothing to train
     assert_as_if_never_stopped(runs, tmp_path_factory.mktemp("elsewhere"), monkeypatch)
+
+
+STAGED = """
+defaults: {dehazing: {steps: 2, batch: 2, crop: 16, validate_every: 2}}
+systems:
+  aodnet:
+    runs:
+      last: {dataset: haze-homogeneous, init: then}
+      then: {dataset: haze-homogeneous, init: first}
+      first: {dataset: haze-homogeneous}
+      elsewhere: {weights_of: first, test_dataset: sots-indoor}
+"""
+
+
+@pytest.fixture
+def staged(runs: list[TaskRun]) -> list[TaskRun]:
+    """Runs that start from each other's weights, in the wrong order, and one that has nothing to train."""
+    Path("profiles", "test", "params.yaml").write_text(STAGED)
+    return list(read_profile("test").runs.values())
+
+
+def test_local_jobs_wait_for_the_weights_that_they_start_from(staged: list[TaskRun]) -> None:
+    jobs = submit(staged, "local", RESOURCES)
+    assert [job.result() for job in jobs] == ["first", "then", "last"]
+
+
+def test_slurm_is_told_which_jobs_wait(staged: list[TaskRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str | None, list[str]]] = []
+
+    class Executor:
+        dependency: str | None = None
+
+        def __init__(self, **_: object):
+            pass
+
+        def update_parameters(self, dependency: str | None = None, **_: object) -> None:
+            self.dependency = dependency
+
+        def map_array(self, _: Job, runs: list[TaskRun]) -> list[SimpleNamespace]:
+            sent.append((self.dependency, [run.id for run in runs]))
+            return [SimpleNamespace(job_id=f"{len(sent)}0_{number}") for number in range(len(runs))]
+
+    monkeypatch.setattr(submitit, "SlurmExecutor", Executor)
+    jobs = submit(staged, "slurm", RESOURCES)
+    assert sent == [(None, ["first"]), ("afterok:10", ["then"]), ("afterok:20", ["last"])]
+    assert [array_of(job) for job in jobs] == ["10", "20", "30"]
 
 
 def test_a_local_job_that_fails_is_told(runs: list[TaskRun]) -> None:
@@ -125,3 +172,8 @@ def test_an_array_of_slurm_jobs_is_requeued_and_bit_identical(
     assert [job.result() for job in jobs] == ["first", "second"]
     assert all("Requeued job" in (job.stdout() or "") for job in jobs), [job.stdout() for job in jobs]
     assert_as_if_never_stopped(runs, tmp_path_factory.mktemp("elsewhere"), monkeypatch)
+
+
+def test_slurm_starts_jobs_once_those_that_they_wait_for_have_ended(slurm: None, staged: list[TaskRun]) -> None:
+    jobs = submit(staged, "slurm", RESOURCES)
+    assert [job.result() for job in jobs] == ["first", "then", "last"]  # one that starts too early finds no weights

@@ -12,6 +12,7 @@ from reprolib.bench.run import FOLDER
 from reprolib.bench.targets import verdicts
 from reprolib.errors import UserError
 from reprolib.evaluation.record import PUBLISHED, Record, write_records
+from reprolib.files import write_yaml
 from reprolib.report.readme import BEGIN, END, IN_A_SENTENCE, renewed, write
 from reprolib.results.claims import FALLS, HOLDS, NOISE, UNTESTED
 from reprolib.runs.places import records_folder
@@ -103,6 +104,17 @@ def test_aecrnet_without_its_term_stands_beside_no_printed_number_of_aecrnet(roo
                      for x in (root / "README.md").read_text().splitlines() if number in x]
     assert ours == ["AECR-Net (Ours)", "trained here, 9 steps, without its contrastive term", "18.90", ""]
     assert authors == ["AECR-Net (Ours)", "the authors'", "37.00", "37.17"]
+
+
+def test_steps_of_the_run_that_it_starts_from_stand_before_its_own(root: Path) -> None:
+    runs = {"first": {"dataset": "sots-indoor", "steps": 10}, "then": {"dataset": "sots-indoor", "steps": 2000,
+                                                                      "init": "first"}}
+    write_yaml(root / "profiles/p/params.yaml", {"systems": {"aodnet": {"runs": runs}}})
+    write_records(records_folder("p", root) / "aodnet/then.json", [
+        Record(profile="p", experiment="then", system="aodnet", rows=("table1/aodnet",), seed=0, dataset="sots-indoor",
+               metric="psnr", unit="dB", value=19.0, protocol="aecr", n=500, steps=2000, checkpoint="last")])
+    write(root)
+    assert "trained here, 10 + 2,000 steps |" in (root / "README.md").read_text()
 
 
 def test_a_row_of_which_a_seed_collapsed_says_so(root: Path) -> None:

@@ -33,8 +33,8 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
 def test_all_panels_are_of_one_photo_and_say_whose_networks_they_are(weights: dict[str, Path]) -> None:
     clear = photos.shrink(photos.load()[teaser.PHOTO])
     row = teaser.panels(clear, weights["aecrnet"], weights["cut"])
-    assert [panel.label for panel in row] == ["hazy (synthetic)", "AECR-Net, 7 steps here, trained on pairs",
-                                              "CUT, 8 steps here, without pairs", "clear"]
+    assert [panel.label for panel in row] == ["hazy (synthetic)", "AECR-Net, trained here on pairs",
+                                              "CUT, trained here without pairs", "clear"]
     assert len({panel.picture.shape for panel in row}) == 1
     assert row[0].picture.mean() > row[3].picture.mean(), "haze is lighter"
     assert teaser.PHOTO in photos.split("test")

@@ -91,7 +91,8 @@ def test_seeds_are_runs(tmp_path: Path) -> None:
     ({"contrast": {"rate": "a:b"}}, ("a:b",)),
     ({"contrast": {"weight": -1.0}}, ("negative weight",)),
     ({"loss": {"l1": -1.0}}, ("negative weight",)),
-    ({"init": "weights.safetensors"}, ("'init' is not set in a profile", "--from FILE")),
+    ({"init": "smal"}, ("run 'small', init", "did you mean 'small'")),
+    ({"init": "small"}, ("'small' would start from its own weights",)),
     ({"own": False}, ("'own' is not set in a profile",)),
     ({"system": "dcp"}, ("'system' is not set in a profile",)),
 ])
@@ -99,6 +100,19 @@ def test_a_mistake_of_a_dehazer_is_one_line(tmp_path: Path, settings: dict[str, 
     root = profile(tmp_path, {"aodnet": {"runs": {"small": {"dataset": "nh-haze", **settings}}}})
     text = said(root)
     assert all(word in text for word in words), text
+
+
+def test_a_run_starts_from_a_trained_one_of_its_system(tmp_path: Path) -> None:
+    first = {"dataset": "nh-haze", "seeds": 2}
+    then = {"dataset": "nh-haze", "init": "first-seed1"}
+    runs = read_profile("p", profile(tmp_path, {"aodnet": {"runs": {"then": then, "first": first}}})).runs
+    assert runs["then"].init == "first-seed1" and runs["then"].own
+    assert len({run.fingerprint for run in runs.values()}) == 3, "from where it starts is a part of what it computes"
+    for systems in ({"aodnet": {"runs": {"then": {**then, "init": "first"}}}, "ffanet": {"runs": {"first": first}}},
+                    {"aodnet": {"runs": {"a": first, "then": {**then, "init": "first"},
+                                         "first": {"weights_of": "a", "test_dataset": "sots-indoor"}}}},
+                    {"aodnet": {"runs": {"then": {**then, "init": "first"}, "first": {**then, "init": "then"}}}}):
+        assert ", init" in said(profile(tmp_path, systems))
 
 
 @pytest.mark.parametrize("settings", [
