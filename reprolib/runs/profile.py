@@ -271,9 +271,9 @@ def _check_start(run: TaskRun, runs: Mapping[str, TaskRun], where: Path) -> None
     Raises:
         UserError: anything else.
     """
+    trained = {r.id: r for r in runs.values() if r.system == run.system and not r.weights_of}
     place, base, seen = f"{where}, run '{run.name}', init", run, set[str]()
     while base.init:
-        trained = {r.id: r for r in runs.values() if r.system == run.system and not r.weights_of}
         if base.init not in trained:
             raise unknown(f"run in {place}:", base.init, trained)
         if base.init in seen:

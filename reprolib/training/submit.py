@@ -139,8 +139,8 @@ def _to_slurm(submitit: Any, groups: list[list[TaskRun]], resources: Resources) 
     jobs: list[Any] = []
     try:
         for group in groups:
-            after = {"dependency": f"afterok:{array_of(jobs[-1])}"} if jobs else {}
-            executor.update_parameters(**after)
+            if jobs:
+                executor.update_parameters(dependency=f"afterok:{array_of(jobs[-1])}")
             jobs += executor.map_array(Job(resources), group)
     except submitit.core.utils.FailedJobError as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
